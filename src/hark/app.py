@@ -1,0 +1,127 @@
+"""The composition root: settings in, a server out. The one place where edge, compute and models meet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from hark.auth import Keys
+from hark.compute.scheduler import LocalCompute
+from hark.config import Settings
+from hark.edge import status
+from hark.edge.websocket import Realtime, wrong_path
+from hark.errors import OperatorError
+from hark.models.catalog import Catalog, installed
+from hark.models.pull import models_folder
+
+# Where clients look for the WebSocket: OpenAI's URL; the one that people take for it (contract G.3, S1); base URLs
+# given without /v1; and Azure's.
+REALTIME_PATHS = (
+    "/v1/realtime",
+    "/v1/realtime/transcription_sessions",
+    "/realtime",
+    "/openai/realtime",
+    "/openai/v1/realtime",
+)
+# A frame may carry 15 MiB of audio in base64 (contract B.4); past this size the transport itself closes with 1009.
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+
+
+def routes(realtime: Realtime) -> list[BaseRoute]:
+    paths = [path + slash for path in REALTIME_PATHS for slash in ("", "/")]
+    return [
+        Route("/", status.index),
+        Route("/health", status.health),
+        *(WebSocketRoute(path, realtime.serve) for path in paths),
+        *(Route(path, status.needs_websocket, methods=["GET", "POST"]) for path in paths),
+        WebSocketRoute("/{path:path}", wrong_path),
+    ]
+
+
+def build(settings: Settings, catalog: Catalog, compute: LocalCompute) -> Starlette:
+    """The ASGI application."""
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    realtime = Realtime(
+        keys=Keys(key),
+        find_model=catalog.find,
+        compute=compute,
+        lifetime_s=settings.max_session_minutes * 60.0,
+        any_origin=settings.allow_anonymous,
+    )
+    handlers = {HTTPException: status.http_error, Exception: status.crash}
+    return Starlette(routes=routes(realtime), exception_handlers=handlers)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn inside a program that handles signals itself."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[str]:
+    """Serve while the context lasts; yields the base URL, "http://127.0.0.1:8000". The models are loaded by then.
+
+    Raises OperatorError or ModelError if the options, the port, the files or a model stand in the way.
+    """
+    settings.check()
+    catalog = Catalog(installed(), settings.model, settings.voice_model)
+    compute = LocalCompute(
+        catalog.models,
+        scorer=catalog.scorer.spec.name,
+        folder=models_folder(settings.models_dir),
+        threads=settings.threads,
+    )
+    listener = _listen(settings)
+    try:
+        await compute.start(catalog.engine.spec.name)
+        config = uvicorn.Config(
+            build(settings, catalog, compute),
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+            ws_max_size=MAX_FRAME_BYTES,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has a flag, not an event
+                await asyncio.sleep(0.01)
+            yield _url(settings.host, listener)
+        finally:
+            server.should_exit = True
+            await serving
+    finally:
+        listener.close()
+        await asyncio.to_thread(compute.stop)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        message = f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}. Try another --port."
+        raise OperatorError(message) from error
+    # asyncio sets this only on sockets that name their protocol; without it an event can wait 40 ms for an ack.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"

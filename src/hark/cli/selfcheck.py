@@ -1,0 +1,54 @@
+"""`hark serve --self-check`: a sample of real speech through the server's own WebSocket, and how to connect."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from rich.console import Console
+from rich.syntax import Syntax
+
+from hark.audio.files import probe, stream_audio
+from hark.cli.live import LiveView, StatusLine
+from hark.client import connect, stream
+from hark.config import Settings
+from hark.core.settings import TurnDetectionPatch
+from hark.core.work import SAMPLE_RATE
+from hark.errors import HarkError
+from hark.models.pull import models_folder
+
+SAMPLE = "samples/two_cities.wav"
+# A reader wants whole sentences, so a longer silence ends a turn than the API's default of 200 ms.
+SENTENCES = TurnDetectionPatch(type="server_vad", silence_duration_ms=500)
+
+
+async def self_check_at(url: str, settings: Settings, console: Console) -> None:
+    """Play the sample in real time to the server at `url`, show its words as they settle, and say how to connect."""
+    sample = models_folder(settings.models_dir) / SAMPLE
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    console.print(f"\nSelf-check: {sample.name} played in real time through {url}/v1/realtime\n")
+    try:
+        async with connect(url, api_key=key, turn_detection=SENTENCES) as client:
+            heard = StatusLine("listening", lambda: client.sent_samples / SAMPLE_RATE, probe(sample))
+            with LiveView(heard, console=console) as view:
+                async with aclosing(stream(client, stream_audio(sample), pace=1.0)) as events:
+                    async for event in events:
+                        if turn := client.conversation.about(event):
+                            view.show(turn)
+    except HarkError as error:
+        console.print(f"[bold red]Self-check failed:[/] {error.message}")
+        return
+    _tell_how_to_connect(url, console)
+
+
+def _tell_how_to_connect(url: str, console: Console) -> None:
+    console.print("\n[bold green]It works.[/] Leave this running and connect from another terminal:\n")
+    console.print(f"  base URL    [bold]{url}/v1[/]")
+    console.print(f"  WebSocket   [bold]ws{url.removeprefix('http')}/v1/realtime?intent=transcription[/]")
+    console.print(f"  curl        [bold]curl {url}/health[/]")
+    console.print("  a file      [bold].venv/bin/hark transcribe --live FILE[/]\n\n  OpenAI's Python SDK:\n")
+    code = (
+        "from openai import AsyncOpenAI\n"
+        f'client = AsyncOpenAI(base_url="{url}/v1", api_key="none")\n'
+        'async with client.realtime.connect(extra_query={"intent": "transcription"}) as session: ...'
+    )
+    console.print(Syntax(code, "python", background_color="default", padding=(0, 2)))

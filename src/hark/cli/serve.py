@@ -1,0 +1,85 @@
+"""`hark serve`: the server in a terminal, from the check of its files to Ctrl-C.
+
+Rule: what can be wrong before serving is said before serving. Standard output is for people; the log goes to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+
+import uvloop
+from rich.console import Console
+
+from hark.app import running
+from hark.cli.pull import pull_command
+from hark.cli.selfcheck import self_check_at
+from hark.config import Settings
+from hark.models.catalog import Catalog, installed
+from hark.models.pull import missing, models_folder
+
+
+def serve_command(settings: Settings, *, self_check: bool) -> None:
+    """Serve until a signal. Raises HarkError if the server cannot start."""
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for chatty in ("uvicorn", "websockets", "asyncio"):  # uvicorn's lines show the query, where a key may stand
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    settings.check()
+    catalog = Catalog(installed(), settings.model, settings.voice_model)
+    needed = [*catalog.files(), *(["samples"] if self_check else [])]
+    if missing(needed, models_folder(settings.models_dir)):
+        pull_command(needed, models_dir=settings.models_dir)
+    uvloop.run(_serve(settings, self_check=self_check))
+
+
+async def _serve(settings: Settings, *, self_check: bool) -> None:
+    console = Console(highlight=False)
+    with _until_signal() as stop:
+        async with running(settings) as url:
+            console.print(f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}. Ctrl-C stops it.")
+            if settings.api_key is None and not settings.open_to_strangers:
+                console.print("[dim]No key is set: only this machine and pages served from it may connect.[/]")
+            elif settings.api_key is None:
+                console.print("[yellow]No key is set, and other machines may connect: anyone who can may use it.[/]")
+            checking = asyncio.create_task(_check(url, settings, console)) if self_check else None
+            await stop.wait()
+            if checking is not None:
+                checking.cancel()
+                await asyncio.gather(checking, return_exceptions=True)
+            console.print("\nStopping.")
+
+
+async def _check(url: str, settings: Settings, console: Console) -> None:
+    """The self-check, with the log of its session kept out of the transcript."""
+    sessions = logging.getLogger("hark.session")
+    sessions.setLevel(logging.WARNING)
+    try:
+        await self_check_at(url, settings, console)
+    finally:
+        sessions.setLevel(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def _until_signal() -> Iterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set; a second Ctrl-C interrupts as usual."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def on_signal() -> None:
+        stop.set()
+        for each in signals:
+            loop.remove_signal_handler(each)
+
+    for each in signals:
+        loop.add_signal_handler(each, on_signal)
+    try:
+        yield stop
+    finally:
+        for each in signals:
+            loop.remove_signal_handler(each)

@@ -1,0 +1,61 @@
+"""Every option of the server, declared once: the flag, the environment variable, the `.env` line and the docs follow.
+
+Rule: flag over environment over `.env` over default. `--log-level` is HARK_LOG_LEVEL and `log_level` here.
+Refuses: unknown flags and values out of range, by name and with the mend.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hark.errors import OperatorError
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="HARK_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on. Any but loopback needs --api-key.")
+    port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    model: str = Field(
+        default="moonshine-tiny-en", description="Model that transcribes; every OpenAI name stands for it."
+    )
+    voice_model: str = Field(default="silero-vad", description="Model that tells speech from silence.")
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="Key that clients must send. Without one, anyone on this machine may connect, and nobody else.",
+    )
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Serve other machines and any browser origin without a key. For closed networks only.",
+    )
+    models_dir: Path | None = Field(
+        default=None, description="Folder with pulled model files. Default: the user's cache."
+    )
+    threads: int | None = Field(default=None, ge=1, description="Threads for transcription. Default: every core.")
+    max_session_minutes: int = Field(default=1_440, ge=1, description="A session ends after this time.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What goes to the log.")
+
+    @property
+    def open_to_strangers(self) -> bool:
+        """Whether other machines could connect."""
+        if self.host == "localhost":
+            return False
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return True
+
+    def check(self) -> None:
+        """Raises OperatorError where the options together would be unsafe."""
+        if self.open_to_strangers and not self.api_key and not self.allow_anonymous:
+            raise OperatorError(
+                f"--host {self.host} lets other machines connect, and no key is set. Set one with --api-key or "
+                "HARK_API_KEY, or say --allow-anonymous if everyone who can reach this address may use the server."
+            )

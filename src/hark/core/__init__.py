@@ -1,0 +1,1 @@
+"""The vocabulary that every floor above speaks: frozen records without behaviour."""

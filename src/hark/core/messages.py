@@ -1,0 +1,235 @@
+"""Command: what a client asks. Event: what happened. Both free of any dialect and any transport.
+
+Rule: sample counts are internal and end in `_samples`; what leaves as milliseconds ends in `_ms` and is on the audio
+clock, the milliseconds since the first sample that the client ever appended in the session (contract D.4).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from hark.core.settings import AudioFormat, Json, Patch, SessionSettings
+from hark.core.work import Token
+from hark.errors import HarkError
+
+# ---- commands ------------------------------------------------------------------------------------------------------
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """`event_id` is the client's own, echoed only in an error that this command causes."""
+
+    event_id: str | None = None
+
+
+class AppendAudio(Command, frozen=True):
+    """Wire bytes in the session's input format; a chunk may split a sample."""
+
+    audio: bytes
+
+
+class CommitAudio(Command, frozen=True):
+    """End the turn here."""
+
+
+class ClearAudio(Command, frozen=True):
+    """Forget what was appended and not committed."""
+
+
+class UpdateSettings(Command, frozen=True):
+    """Apply `patch`, whole or not at all."""
+
+    patch: Patch
+
+
+class RetrieveItem(Command, frozen=True):
+    item_id: str
+
+
+class DeleteItem(Command, frozen=True):
+    item_id: str
+
+
+class TruncateItem(Command, frozen=True):
+    item_id: str
+
+
+class CreateItem(Command, frozen=True):
+    """Put the client's own item into the conversation; `item` is kept and echoed as it came."""
+
+    item: dict[str, Json]
+    previous_item_id: str | None = None
+
+
+class CreateResponse(Command, frozen=True):
+    """Ask a language model to answer; Hark has none and says so."""
+
+
+class Ignored(Command, frozen=True):
+    """An event that the API allows here and that asks nothing of a transcription server."""
+
+
+class FinishSession(Command, frozen=True):
+    """Finish the open turn, end every item, then end the session."""
+
+
+class Refuse(Command, frozen=True):
+    """A frame that could not be decoded: it takes its place in the order, so that its error does too."""
+
+    error: HarkError
+
+
+AnyCommand: TypeAlias = (
+    AppendAudio
+    | CommitAudio
+    | ClearAudio
+    | UpdateSettings
+    | RetrieveItem
+    | DeleteItem
+    | TruncateItem
+    | CreateItem
+    | CreateResponse
+    | Ignored
+    | FinishSession
+    | Refuse
+)
+
+# ---- events --------------------------------------------------------------------------------------------------------
+
+
+class SessionView(Struct, frozen=True):
+    """What is said of a session when it is created or updated. `expires_at` is in Unix seconds."""
+
+    id: str
+    expires_at: int
+    settings: SessionSettings
+
+
+class Item(Struct, frozen=True):
+    """A conversation item. `transcript` is None until it is known; `raw` is set for items that the client created."""
+
+    id: str
+    transcript: str | None = None
+    raw: dict[str, Json] | None = None
+
+
+class Usage(Struct, frozen=True):
+    """What a transcript cost. `kind` picks the shape on the wire; all numbers are always there."""
+
+    kind: Literal["tokens", "duration"]
+    seconds: float
+    input_text_tokens: int
+    input_audio_tokens: int
+    output_tokens: int
+
+
+class SessionCreated(Struct, frozen=True):
+    session: SessionView
+
+
+class SessionUpdated(Struct, frozen=True):
+    session: SessionView
+
+
+class SpeechStarted(Struct, frozen=True):
+    item_id: str
+    audio_start_ms: int
+
+
+class SpeechStopped(Struct, frozen=True):
+    item_id: str
+    audio_end_ms: int
+
+
+class AudioCommitted(Struct, frozen=True):
+    item_id: str
+    previous_item_id: str | None
+
+
+class AudioCleared(Struct, frozen=True):
+    pass
+
+
+class ItemAdded(Struct, frozen=True):
+    item: Item
+    previous_item_id: str | None
+
+
+class ItemRetrieved(Struct, frozen=True):
+    """`audio` is mono float32 at 16 kHz, as bytes in `format` encoded by the session, or None where it is gone."""
+
+    item: Item
+    audio: bytes | None
+    format: AudioFormat
+
+
+class ItemDeleted(Struct, frozen=True):
+    item_id: str
+
+
+class TranscriptDelta(Struct, frozen=True):
+    """Text that will not change any more. The deltas of an item concatenate to its transcript exactly."""
+
+    item_id: str
+    text: str
+    tokens: tuple[Token, ...] | None = None
+
+
+class TranscriptCompleted(Struct, frozen=True):
+    """The one end of an item that went well. Times are those of the audio that was transcribed."""
+
+    item_id: str
+    transcript: str
+    usage: Usage
+    audio_start_ms: int
+    audio_end_ms: int
+    tokens: tuple[Token, ...] | None = None
+    languages: tuple[str, ...] | None = None
+
+
+class TranscriptFailed(Struct, frozen=True):
+    """The one end of an item that did not."""
+
+    item_id: str
+    error: HarkError
+
+
+class ResponseRefused(Struct, frozen=True):
+    """Answer to CreateResponse: there is no language model. Never an error, at which half of all clients stop."""
+
+    response_id: str
+
+
+class Refused(Struct, frozen=True):
+    """An `error` event: a fault of one request; the session lives on."""
+
+    error: HarkError
+    event_id: str | None
+
+
+class SessionEnded(Struct, frozen=True):
+    """The last event. `code` is a WebSocket close code; `error`, if any, goes out before it."""
+
+    code: int
+    reason: str
+    error: HarkError | None = None
+
+
+Event: TypeAlias = (
+    SessionCreated
+    | SessionUpdated
+    | SpeechStarted
+    | SpeechStopped
+    | AudioCommitted
+    | AudioCleared
+    | ItemAdded
+    | ItemRetrieved
+    | ItemDeleted
+    | TranscriptDelta
+    | TranscriptCompleted
+    | TranscriptFailed
+    | ResponseRefused
+    | Refused
+    | SessionEnded
+)

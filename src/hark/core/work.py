@@ -1,0 +1,99 @@
+"""Work: what a session asks of models. Result: what comes back. Compute: whoever carries the one to the other.
+
+Rule: work is plain data and may be sent to another process, run twice, or thrown away; a model keeps nothing of it.
+Audio is always mono float32 in [-1, 1] at 16,000 samples a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from hark.errors import HarkError
+
+Audio: TypeAlias = NDArray[np.float32]
+
+SAMPLE_RATE: Final = 16_000
+# The voice detector's step: 512 samples, 32 ms (Silero VAD 5 and later take no other at 16 kHz).
+WINDOW_SAMPLES: Final = 512
+
+# A scorer's memory of one session. What it holds is the scorer's business; None is the start.
+VoiceState: TypeAlias = object | None
+
+
+class Token(Struct, frozen=True):
+    """A piece of text with the natural logarithm of its probability. Texts of tokens concatenate to the hypothesis;
+    a leading space marks the start of a word."""
+
+    text: str
+    logprob: float
+
+
+class Hypothesis(Struct, frozen=True):
+    """What a model heard. `cut` is true where the engine stopped it (a loop, or the token limit)."""
+
+    tokens: tuple[Token, ...]
+    language: str | None = None
+    cut: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(token.text for token in self.tokens).strip()
+
+
+class ScoreVoice(Struct, frozen=True):
+    """Probability of speech for each whole window of `audio` ([n * WINDOW_SAMPLES]), going on from `state`."""
+
+    id: int
+    audio: Audio
+    state: VoiceState
+
+
+class Transcribe(Struct, frozen=True):
+    """Text of `audio` ([n]) by the engine of this name. Final requests go before partial ones."""
+
+    id: int
+    engine: str
+    audio: Audio
+    final: bool
+    language: str | None = None
+    prompt: str | None = None
+    keywords: tuple[str, ...] = ()
+
+
+Work: TypeAlias = ScoreVoice | Transcribe
+
+
+class VoiceScored(Struct, frozen=True):
+    """`probabilities` float32 [n], one a window, and the state to go on from."""
+
+    id: int
+    probabilities: NDArray[np.float32]
+    state: VoiceState
+
+
+class Transcribed(Struct, frozen=True):
+    id: int
+    hypothesis: Hypothesis
+
+
+class WorkFailed(Struct, frozen=True):
+    id: int
+    error: HarkError
+
+
+Result: TypeAlias = VoiceScored | Transcribed | WorkFailed
+
+
+class Compute(Protocol):
+    """Runs work somewhere, joined with that of other sessions."""
+
+    def submit(self, work: Work, deliver: Callable[[Result], None]) -> None:
+        """Take `work` and return at once; `deliver` is called once, later, on the caller's event loop."""
+
+    def withdraw(self, deliver: Callable[[Result], None]) -> None:
+        """Forget all work that was submitted with this `deliver`: its session is gone."""

@@ -1,0 +1,70 @@
+"""What a connection shows of itself: its signs of dialect, its credentials, where it comes from.
+
+Rule: a credential may stand wherever real clients put it (contract I.11); none is ever logged. A browser page from
+elsewhere may not use a server without keys: it could listen in, or spend the machine (design, "Browsers and keys").
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+
+from hark.auth import Keys, Principal
+from hark.errors import AuthError
+from hark.protocol.dialects import Handshake
+
+KEY_SUBPROTOCOL: Final = "openai-insecure-api-key."
+_QUERY_KEYS: Final = ("authorization", "api-key", "access_token")
+
+
+def handshake(connection: HTTPConnection) -> Handshake:
+    return Handshake(
+        path=connection.url.path.rstrip("/"),
+        query=dict(connection.query_params),
+        headers={name: ", ".join(connection.headers.getlist(name)) for name in connection.headers},
+        subprotocols=subprotocols(connection),
+    )
+
+
+def subprotocols(connection: HTTPConnection) -> list[str]:
+    offered: list[str] = connection.scope.get("subprotocols", [])
+    return list(offered)
+
+
+def credentials(connection: HTTPConnection) -> list[str]:
+    """Every key that the request carries, in header, subprotocol or query."""
+    headers, query = connection.headers, connection.query_params
+    found = [headers.get("authorization", ""), headers.get("api-key", "")]
+    found += [
+        name.removeprefix(KEY_SUBPROTOCOL) for name in subprotocols(connection) if name.startswith(KEY_SUBPROTOCOL)
+    ]
+    found += [query.get(name, "") for name in _QUERY_KEYS]
+    return [key for value in found if (key := _without_scheme(value))]
+
+
+def admit(connection: HTTPConnection, keys: Keys, *, any_origin: bool) -> Principal:
+    """Who is calling. Raises AuthError."""
+    origin = connection.headers.get("origin")
+    if origin and not keys.required and not any_origin and not _is_loopback(origin):
+        raise AuthError(
+            f"Pages from {origin} may not use this server: it has no key set, so it answers only pages of "
+            "this machine. Start it with --api-key, and send that key.",
+            code="origin_not_allowed",
+        )
+    return keys.admit(credentials(connection))
+
+
+def _without_scheme(value: str) -> str:
+    scheme, _, rest = value.strip().partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else value.strip()
+
+
+def _is_loopback(origin: str) -> bool:
+    try:
+        host = urlsplit(origin).hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,65 @@
+"""What HTTP answers: health, and an explanation wherever else somebody asks.
+
+Rule: every answer that is not 2xx is the error envelope with all four keys (contract A.0), and its message says what to
+do instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+import hark
+from hark.edge.ids import new_id
+from hark.errors import HarkError
+
+log = logging.getLogger("hark.http")
+
+_WHAT_THERE_IS: Final = "There are: GET /health, and the WebSocket /v1/realtime?intent=transcription."
+
+
+def envelope(error: HarkError, status: int | None = None, headers: dict[str, str] | None = None) -> JSONResponse:
+    body = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return JSONResponse({"error": body}, status or error.status, headers)
+
+
+async def health(request: Request) -> Response:
+    """200 once the server accepts sessions; it is not reached before."""
+    return JSONResponse({"status": "ok"})
+
+
+async def index(request: Request) -> Response:
+    base = str(request.base_url).rstrip("/")
+    connect = f"ws{base.removeprefix('http')}/v1/realtime?intent=transcription"
+    return JSONResponse({"name": "hark", "version": hark.__version__, "realtime": connect, "health": f"{base}/health"})
+
+
+async def needs_websocket(request: Request) -> Response:
+    """A plain HTTP request on the WebSocket's URL."""
+    message = (
+        f"{request.url.path} is a WebSocket: connect with ws:// or wss:// (this was a plain HTTP {request.method}). "
+        "POST of an SDP offer or of a session is not offered yet."
+    )
+    error = HarkError(message, code="upgrade_required")
+    error.type = "invalid_request_error"
+    return envelope(error, 426, {"upgrade": "websocket", "connection": "upgrade"})
+
+
+async def http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    known = {404: f"There is nothing at '{request.url.path}'.", 405: f"{request.method} is not allowed here."}
+    code = "method_not_allowed" if error.status_code == 405 else "unknown_url"
+    fault = HarkError(f"{known.get(error.status_code, error.detail)} {_WHAT_THERE_IS}", code=code)
+    fault.type = "invalid_request_error"
+    return envelope(fault, error.status_code, dict(error.headers or {}))
+
+
+async def crash(request: Request, error: Exception) -> Response:
+    """Our own defect: a reference that leads to the log, and no trace."""
+    reference = new_id("err")
+    log.error("%s: unhandled fault", reference, exc_info=error)
+    return envelope(HarkError(f"The server failed on this request. Its log has the details under {reference}."))

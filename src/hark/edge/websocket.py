@@ -1,0 +1,105 @@
+"""/v1/realtime over WebSocket.
+
+Rule: the upgrade is never refused, since browsers cannot read an HTTP refusal and clients report only a status: whoever
+may not come in gets 101, one `error` event, and a close with 3000 (who you are) or 4000 (what you ask), as at OpenAI
+(contract B.3). Clients take those codes for final and do not reconnect. A defect of ours closes with 1011, after which
+they may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+from msgspec import Struct
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from hark.auth import Keys
+from hark.core.messages import SessionView
+from hark.core.work import Compute
+from hark.edge import guard
+from hark.edge.ids import new_id
+from hark.edge.pump import Pump
+from hark.errors import AuthError, CallerError, InternalError
+from hark.protocol import dialects, events
+from hark.session.session import FindModel, Session
+
+log = logging.getLogger("hark.session")
+
+CLOSE_AUTH: Final = 3000
+CLOSE_REQUEST: Final = 4000
+CLOSE_FAULT: Final = 1011
+
+
+class Realtime(Struct, frozen=True):
+    """What the endpoint needs: who may come in, which models there are, who runs them, how long a session may last."""
+
+    keys: Keys
+    find_model: FindModel
+    compute: Compute
+    lifetime_s: float
+    any_origin: bool = False
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One connection, from its handshake to its close."""
+        shown = guard.handshake(websocket)
+        await websocket.accept(subprotocol=dialects.subprotocol(shown.subprotocols))
+        try:
+            who = guard.admit(websocket, self.keys, any_origin=self.any_origin)
+            choice = dialects.choose(shown, self.find_model)
+        except CallerError as error:
+            await refuse(websocket, error)
+            return
+        view = SessionView(new_id("sess"), int(time.time() + self.lifetime_s), choice.settings)
+        log.info("%s opened: %s %s by %s", view.id, choice.dialect, choice.settings.kind, who.name)
+        loop = asyncio.get_running_loop()
+        session = Session(view, find_model=self.find_model, new_id=new_id, now=loop.time(), lifetime_s=self.lifetime_s)
+        pump = Pump(session, choice.dialect, self.compute, send=websocket.send_text, new_id=new_id)
+        try:
+            ended = await pump.run(_frames(websocket))
+            if ended is not None:
+                await websocket.close(ended.code, ended.reason)
+        except WebSocketDisconnect:
+            pass  # while a frame was being sent: the client is gone, and the pump has cleaned up
+        except Exception:
+            log.exception("%s: unhandled fault", view.id)
+            message = f"The server failed on this session. Its log has the details under {view.id}."
+            await refuse(websocket, InternalError(message))
+        finally:
+            log.info("%s closed", view.id)
+
+
+async def refuse(websocket: WebSocket, error: CallerError | InternalError) -> None:
+    """Say why, and close: for good, if it is the caller's fault. The socket has been accepted."""
+    match error:
+        case AuthError():
+            code = CLOSE_AUTH
+        case CallerError():
+            code = CLOSE_REQUEST
+        case InternalError():
+            code = CLOSE_FAULT
+    log.info("connection refused: %s", error.code or error.message)
+    try:
+        await websocket.send_text(events.error(error, None, new_id))
+        await websocket.close(code, ".".join(part for part in (error.type, error.code) if part))
+    except WebSocketDisconnect:
+        pass
+
+
+async def _frames(websocket: WebSocket) -> AsyncIterator[str | bytes]:
+    while websocket.client_state is not WebSocketState.DISCONNECTED:
+        message = await websocket.receive()
+        if message["type"] != "websocket.receive":
+            return
+        text: str | None = message.get("text")
+        yield text if text is not None else bytes(message["bytes"])
+
+
+async def wrong_path(websocket: WebSocket) -> None:
+    """Any other WebSocket URL: say which one is right."""
+    await websocket.accept(subprotocol=dialects.subprotocol(guard.subprotocols(websocket)))
+    message = f"There is no WebSocket at '{websocket.url.path}'. Connect to /v1/realtime?intent=transcription."
+    await refuse(websocket, CallerError(message, code="unknown_url"))

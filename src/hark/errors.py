@@ -1,0 +1,57 @@
+"""What can go wrong, whose fault it is, and what to do next.
+
+Rule: every error says what was expected, what came, and what to do, and carries what the wire needs (`type`, `code`,
+`param`, after contract A.9). Refuses: transcripts, audio and keys, which never stand in a message.
+
+    HarkError
+    ├── CallerError      the client sent what the API does not allow
+    │   └── AuthError    … or a credential that is missing or wrong
+    ├── OperatorError    the person who runs Hark set something wrong, or a file is missing
+    ├── ModelError       a model could not be loaded, or failed on a request
+    └── InternalError    our own defect
+"""
+
+from __future__ import annotations
+
+
+class HarkError(Exception):
+    """Base of all errors that Hark raises on purpose.
+
+    `message` is a sentence for people; `code` and `param` may be None, as on OpenAI's wire.
+    """
+
+    type: str = "server_error"
+    status: int = 500
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+
+
+class CallerError(HarkError):
+    """The request cannot be carried out as sent; sending it again unchanged fails again."""
+
+    type = "invalid_request_error"
+    status = 400
+
+
+class AuthError(CallerError):
+    """A credential is missing, wrong or not allowed from here."""
+
+    status = 401
+
+
+class OperatorError(HarkError):
+    """A setting, a file or the machine stands in the way; the message names the mend."""
+
+
+class ModelError(HarkError):
+    """A model could not be loaded or failed while it ran; the request may work when sent again."""
+
+    status = 503
+
+
+class InternalError(HarkError):
+    """A defect of Hark."""

@@ -1,0 +1,1 @@
+"""Engines and scorers behind one plug-in API (base.py), found by name (catalog.py)."""

@@ -1,0 +1,84 @@
+"""The plug-in API: what a package must offer so that Hark can run its models.
+
+A package registers a `Plugin` under the entry-point group "hark.models"; Hark's own models use the same door. Loading
+the entry point must be cheap: heavy imports belong in `load`, which runs in a worker, off the event loop.
+
+Rule: a model is a function of a batch. It keeps nothing of a session; what must be remembered goes in and comes out as
+state. `transcribe` and `score` are called by one thread at a time and may block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from hark.core.work import Audio, Hypothesis, VoiceState
+
+
+class Utterance(Struct, frozen=True):
+    """One piece of speech: `audio` is mono float32 [n] at 16 kHz; the rest are hints, which a model may ignore."""
+
+    audio: Audio
+    language: str | None = None
+    prompt: str | None = None
+    keywords: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """Transcribes batches of utterances."""
+
+    def transcribe(self, batch: Sequence[Utterance]) -> list[Hypothesis]:
+        """One hypothesis for each utterance, in order. Raises ModelError, or anything, if the whole batch failed."""
+
+
+class Scorer(Protocol):
+    """Gives the probability of speech for windows of 512 samples at 16 kHz."""
+
+    def score(self, batch: Sequence[tuple[Audio, VoiceState]]) -> list[tuple[NDArray[np.float32], VoiceState]]:
+        """For each (audio [n * 512], state or None at the start): probabilities float32 [n], and the new state.
+
+        The sessions of a batch may have different n; how they are grouped must not change any probability by more than
+        rounding does.
+        """
+
+
+class LoadOptions(Struct, frozen=True):
+    """What the host grants a model: the folder with the files its spec names, and how many threads it may keep busy."""
+
+    folder: Path
+    threads: int = 1
+
+
+class ModelSpec(Struct, frozen=True):
+    """A model that a plug-in offers. `files` are names in the file catalog that must be pulled before `load`."""
+
+    name: str
+    summary: str
+    licence: str
+    files: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    max_batch: int = 8
+
+
+class EngineModel(Struct, frozen=True):
+    spec: ModelSpec
+    load: Callable[[LoadOptions], Engine]
+
+
+class ScorerModel(Struct, frozen=True):
+    spec: ModelSpec
+    load: Callable[[LoadOptions], Scorer]
+
+
+Model: TypeAlias = EngineModel | ScorerModel
+
+
+class Plugin(Protocol):
+    """What the entry point names: a callable that lists the models on offer."""
+
+    def __call__(self) -> Sequence[Model]: ...

@@ -1,0 +1,72 @@
+"""A deterministic model that transcribes loudness, for tests and for measuring the server itself.
+
+Sound above a floor is speech. Each 200 ms of it is one word, chosen by its loudness; a word that the end of the audio
+cuts off comes out wrong, as with real models. So any stretch of audio has one text, the last word of a partial
+hypothesis may change, and nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hark.core.work import WINDOW_SAMPLES, Audio, Hypothesis, Token, VoiceState
+from hark.models.base import EngineModel, LoadOptions, Model, ModelSpec, ScorerModel, Utterance
+
+WORDS: Final = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett")
+WORD_SAMPLES: Final = 3_200
+FLOOR: Final = 0.02
+# Word k sounds at this amplitude (peak of a sine or square), so neighbours are told apart with room to spare.
+STEP: Final = 0.08
+
+
+def amplitude(word: str) -> float:
+    """How loud a square wave must be for the engine to hear `word`."""
+    return STEP * (WORDS.index(word) + 1)
+
+
+class ScriptedScorer:
+    """Probability 0.95 for a window whose mean magnitude is above the floor, else 0.02. Keeps no state."""
+
+    def score(self, batch: Sequence[tuple[Audio, VoiceState]]) -> list[tuple[NDArray[np.float32], VoiceState]]:
+        scored: list[tuple[NDArray[np.float32], VoiceState]] = []
+        for audio, _ in batch:
+            loud = np.abs(audio.reshape(-1, WINDOW_SAMPLES)).mean(axis=1) > FLOOR
+            scored.append((np.where(loud, 0.95, 0.02).astype(np.float32), None))
+        return scored
+
+
+class ScriptedEngine:
+    def transcribe(self, batch: Sequence[Utterance]) -> list[Hypothesis]:
+        return [Hypothesis(tuple(_words(utterance.audio)), language="en") for utterance in batch]
+
+
+def _words(audio: Audio) -> list[Token]:
+    loud = np.abs(audio) > FLOOR
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], loud, [False])).astype(np.int8)))
+    tokens: list[Token] = []
+    for start, stop in edges.reshape(-1, 2).tolist():
+        for first in range(start, stop, WORD_SAMPLES):
+            last = min(first + WORD_SAMPLES, stop)
+            level = round(float(np.abs(audio[first:last]).mean()) / STEP) - 1
+            whole = last < len(audio)
+            word = WORDS[min(max(level, 0), len(WORDS) - 1)] if whole else "cut"
+            tokens.append(Token(f" {word}", -0.1))
+    return tokens
+
+
+def _load_engine(options: LoadOptions) -> ScriptedEngine:
+    return ScriptedEngine()
+
+
+def _load_scorer(options: LoadOptions) -> ScriptedScorer:
+    return ScriptedScorer()
+
+
+def plugin() -> list[Model]:
+    engine = ModelSpec("scripted", "Transcribes loudness; for tests and for measuring the server itself.", "MIT")
+    scorer = ModelSpec("scripted-vad", "Takes any sound for speech; goes with 'scripted'.", "MIT", max_batch=512)
+    return [EngineModel(engine, _load_engine), ScorerModel(scorer, _load_scorer)]

@@ -1,0 +1,1 @@
+"""Pure translators between what travels and what it means: frames to commands, events to frames."""

@@ -1,0 +1,94 @@
+"""Which dialect and which kind of session a connection asks for: the table of contract B.2, and nothing else decides.
+
+Rule: OpenAI refuses most mixtures of these signs, and published clients send all of them; Hark takes every one that can
+be understood. What is refused is a model that nobody offers, and the caller is told what is on offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from msgspec import Struct, structs
+
+from hark.core import messages as m
+from hark.core.settings import Json, ModelCard, SessionSettings, Transcription
+from hark.errors import CallerError
+from hark.protocol import beta, ga
+from hark.protocol.events import Frame, NewId
+from hark.protocol.wire import DialectName
+
+BETA_HEADER: Final = "realtime=v1"
+BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
+# Names of models that answer with a voice: Hark runs the input side of such a session.
+REALTIME_PREFIXES: Final = ("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime")
+# … but for these, which transcribe.
+_TRANSCRIBERS: Final = ("gpt-realtime-whisper",)
+
+
+class Dialect(Protocol):
+    """What a dialect's module offers. Decoding is shared (wire.py): frames of both are understood on every socket."""
+
+    def encode(self, event: m.Event, new_id: NewId) -> list[Frame]: ...
+
+    def session_object(self, view: m.SessionView) -> dict[str, Json]: ...
+
+
+DIALECTS: Final[dict[DialectName, Dialect]] = {"ga": ga, "beta": beta}
+
+
+class Handshake(Struct, frozen=True):
+    """The signs in a connection's request. Header names are lower case; lists are in the order sent."""
+
+    path: str
+    query: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    subprotocols: Sequence[str] = ()
+
+
+class Choice(Struct, frozen=True):
+    dialect: DialectName
+    settings: SessionSettings
+
+
+def subprotocol(offered: Sequence[str]) -> str | None:
+    """`realtime` if it is offered, else none; never the one that carries a key (contract B.1)."""
+    return "realtime" if "realtime" in offered else None
+
+
+def choose(handshake: Handshake, find_model: Callable[[str | None], ModelCard | None]) -> Choice:
+    """Dialect and first settings for a handshake. Raises CallerError invalid_model."""
+    query = handshake.query
+    settings = SessionSettings()
+    intent, model = query.get("intent"), query.get("model")
+    deployment = query.get("deployment")
+    if not model and deployment and (_is_realtime(deployment) or find_model(deployment)):
+        model = deployment  # at Azure people name their deployments as they like; an unknown one says nothing
+    if model and _is_realtime(model):
+        if intent != "transcription" and not handshake.path.endswith("/transcription_sessions"):
+            settings = SessionSettings(kind="realtime", model=model)
+    elif model:
+        card = find_model(model)
+        if card is None:
+            mode = "transcription" if intent == "transcription" else "realtime"
+            message = (
+                f'Model "{model}" is not supported in {mode} mode. '
+                "Name none, or one of OpenAI's for transcription, such as gpt-4o-transcribe: the server's own answers."
+            )
+            raise CallerError(message, code="invalid_model", param="model")
+        settings = SessionSettings(transcription=Transcription(model=model))
+        if card.live:
+            settings = structs.replace(settings, turn_detection=None)
+    return Choice("beta" if _is_beta(handshake) else "ga", settings)
+
+
+def _is_beta(handshake: Handshake) -> bool:
+    asked = [value.strip() for value in handshake.headers.get("openai-beta", "").split(",")]
+    azure_preview = handshake.path.startswith("/openai/") and handshake.query.get("api-version", "").endswith(
+        "-preview"
+    )
+    return BETA_HEADER in asked or BETA_SUBPROTOCOL in handshake.subprotocols or azure_preview
+
+
+def _is_realtime(model: str) -> bool:
+    return model.startswith(REALTIME_PREFIXES) and not model.startswith(_TRANSCRIBERS)

@@ -1,0 +1,59 @@
+"""Audio addressed by sample number, counted from the first sample of the session and never reset.
+
+Rule: a number names the same sample for ever; what was dropped cannot be sliced any more, and a slice is a copy.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from hark.core.work import SAMPLE_RATE, Audio
+
+_FIRST_CAPACITY: Final = 4 * SAMPLE_RATE
+
+
+def to_ms(samples: int) -> int:
+    """Sample number at 16 kHz -> whole milliseconds on the audio clock."""
+    return samples * 1000 // SAMPLE_RATE
+
+
+def to_samples(ms: int) -> int:
+    """Milliseconds -> samples at 16 kHz."""
+    return ms * SAMPLE_RATE // 1000
+
+
+class AudioBuffer:
+    """Mono float32 at 16 kHz: [start, end) is held."""
+
+    def __init__(self) -> None:
+        self._store: Audio = np.empty(_FIRST_CAPACITY, np.float32)
+        self._base = 0  # sample number of _store[0]
+        self.start = 0
+        self.end = 0
+
+    def append(self, audio: Audio) -> None:
+        """Add `audio` ([n]) at the end."""
+        stop = self.end - self._base + len(audio)
+        if stop > len(self._store):
+            self._make_room(len(audio))
+            stop = self.end - self._base + len(audio)
+        self._store[stop - len(audio) : stop] = audio
+        self.end += len(audio)
+
+    def slice(self, first: int, last: int) -> Audio:
+        """A copy of samples [first, last), as far as they are held."""
+        first, last = max(first, self.start), min(last, self.end)
+        return self._store[first - self._base : max(first, last) - self._base].copy()
+
+    def drop_before(self, first: int) -> None:
+        """Forget what lies before sample `first`."""
+        self.start = max(self.start, min(first, self.end))
+
+    def _make_room(self, more: int) -> None:
+        # Twice what is held: the cost of moving is spread over as many appends, and memory follows what is kept.
+        held = self._store[self.start - self._base : self.end - self._base]
+        store = np.empty(max(_FIRST_CAPACITY, 2 * (len(held) + more)), np.float32)
+        store[: len(held)] = held
+        self._store, self._base = store, self.start

@@ -1,0 +1,93 @@
+"""Wire bytes -> audio by sample number -> voice scores by window number.
+
+Rule: window w covers samples [512 w, 512 w + 512) of the session, whatever the chunks were; windows are scored in order
+and each once. If the scorer fails or does not answer, its windows count as speech and the session goes on: a model is
+then asked in vain, and no word is lost.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from hark.audio.intake import Intake
+from hark.core.settings import AudioFormat
+from hark.core.work import WINDOW_SAMPLES, Result, ScoreVoice, VoiceScored, VoiceState
+from hark.session.buffer import AudioBuffer
+from hark.session.lane import Lane
+
+# A session that appends a whole file at once takes its turn with the others every 4 s of audio.
+MAX_WINDOWS: Final = 125
+SCORER_PATIENCE_S: Final = 5.0
+UNKNOWN: Final = 1.0
+
+
+class FrontEnd:
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self.buffer = AudioBuffer()
+        self.lane = Lane(SCORER_PATIENCE_S)
+        self._intake = Intake(audio_format.encoding, audio_format.rate)
+        self._state: VoiceState = None
+        self._next_window = 0
+        self._asked = 0  # windows in the request in flight
+
+    @property
+    def position(self) -> int:
+        """How many samples at 16 kHz the client has appended, to the last one."""
+        return self._intake.position
+
+    @property
+    def scored(self) -> int:
+        """The samples before this one have been scored."""
+        return self._next_window * WINDOW_SAMPLES
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every whole window has been scored."""
+        return self._waiting == 0
+
+    def append(self, data: bytes) -> None:
+        self.buffer.append(self._intake.push(data))
+
+    def switch(self, audio_format: AudioFormat) -> None:
+        """What is appended from now on is in this format."""
+        self.buffer.append(self._intake.switch(audio_format.encoding, audio_format.rate))
+
+    def request(self, work_id: int, now: float) -> ScoreVoice | None:
+        """The next request for scores, if one is due."""
+        if not self.lane.idle or self.caught_up:
+            return None
+        self._asked = min(self._waiting, MAX_WINDOWS)
+        self.lane.launch(work_id, now)
+        audio = self.buffer.slice(self.scored, self.scored + self._asked * WINDOW_SAMPLES)
+        return ScoreVoice(work_id, audio, self._state)
+
+    def accept(self, result: Result) -> list[tuple[int, float]]:
+        """(window, probability) for each window that `result` scores."""
+        if not self.lane.settle(result):
+            return []
+        if not isinstance(result, VoiceScored) or len(result.probabilities) != self._asked:
+            return self._unknown(self._asked)
+        if np.isnan(result.probabilities).any():
+            return self._unknown(self._asked)  # with its state, or all that follows would be NaN too
+        self._state = result.state
+        return self._number(result.probabilities.tolist())
+
+    def give_up(self) -> list[tuple[int, float]]:
+        """The scorer did not answer in time: every window that waits for it, so that nobody waits so long twice."""
+        self.lane.abandon()
+        return self._unknown(self._waiting)
+
+    @property
+    def _waiting(self) -> int:
+        return self.buffer.end // WINDOW_SAMPLES - self._next_window
+
+    def _unknown(self, windows: int) -> list[tuple[int, float]]:
+        self._state = None
+        return self._number([UNKNOWN] * windows)
+
+    def _number(self, probabilities: list[float]) -> list[tuple[int, float]]:
+        first = self._next_window
+        self._next_window += len(probabilities)
+        return list(enumerate(probabilities, first))

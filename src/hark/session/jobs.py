@@ -1,0 +1,259 @@
+"""One transcription job for each turn: what to ask of the model next, and what its answers mean.
+
+A job hears the voice scores of its turn and knows, at any time, which stretch of audio is worth transcribing: from just
+before the first voiced window to TAIL after the last one. Everything else follows from that stretch:
+
+    it grew by PARTIAL_STEP     ask for a partial hypothesis
+    it stopped growing (pause)  ask for a final one, on speculation; if speech resumes, the answer served as a partial
+    the turn ended              the answer for exactly this stretch is final; usually it is there already (early finish)
+    nothing was voiced          the transcript is empty, and no model is asked: models invent text on silence
+
+The stretch depends on samples alone, so what is asked in the end does not depend on how fast the model is. A long turn
+is cut at pauses into segments, which are transcribed one after another: the cost of a hypothesis stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from msgspec import Struct
+
+from hark.core.messages import Usage
+from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Hypothesis, Token
+from hark.errors import HarkError
+from hark.session.transcript import Transcript
+
+_MS: Final = SAMPLE_RATE // 1000
+# Breath and soft onsets before the first voiced window; the default prefix padding.
+LEAD: Final = 300 * _MS
+# Soft endings after the last one; less than the usual silences, so that a pause is noticed before it ends the turn.
+TAIL: Final = 96 * _MS
+# A partial hypothesis costs in proportion to its length, and so the steps between them grow: however long the turn is,
+# a session's partials keep less than a quarter of a core busy (Moonshine tiny), and the first ones come quickly.
+PARTIAL_STEP: Final = 320 * _MS
+PARTIAL_SHARE: Final = 12
+# Segments: past the first length a pause of the first duration ends one, past the second a shorter pause does, past
+# HARD_CUT the least voiced window of the last stretch does. The models were trained on up to 30 s.
+SOFT_CUTS: Final = ((12 * SAMPLE_RATE, 10 * WINDOW_SAMPLES), (18 * SAMPLE_RATE, 5 * WINDOW_SAMPLES))
+HARD_CUT: Final = 26 * SAMPLE_RATE
+# The guard against invented text (`believable`).
+EVIDENCE_WINDOWS: Final = 10
+MIN_EVIDENCE: Final = 0.4
+MIN_LOGPROB: Final = -1.3
+MAX_FAILURES: Final = 1
+HARD_CUT_SEARCH: Final = 6 * SAMPLE_RATE
+
+
+class Stretch(Struct, frozen=True):
+    """Samples [first, last)."""
+
+    first: int
+    last: int
+
+
+class Request(Struct, frozen=True):
+    stretch: Stretch
+    final: bool
+
+
+class Segment:
+    """A part of the turn that is transcribed in one go; `end` is None while it grows."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.end: int | None = None
+        self.first_voiced: int | None = None
+        self.last_voiced = start
+        self.scored = start
+        self.scores: list[tuple[int, float]] = []  # (window, probability) from the first voiced one on
+        self.answered: Stretch | None = None
+        self.hypothesis: Hypothesis | None = None
+
+    def hear(self, window: int, probability: float, level: float) -> None:
+        first = max(self.start, window * WINDOW_SAMPLES)
+        self.scored = (window + 1) * WINDOW_SAMPLES
+        if probability >= level:
+            if self.first_voiced is None:
+                self.first_voiced = first
+            self.last_voiced = self.scored
+        if self.first_voiced is not None:  # the silence before it may last for hours
+            self.scores.append((window, probability))
+
+    def stretch(self) -> Stretch | None:
+        """What is worth transcribing, or None."""
+        if self.first_voiced is None:
+            return None
+        limit = self.scored if self.end is None else self.end
+        return Stretch(max(self.start, self.first_voiced - LEAD), min(limit, self.last_voiced + TAIL))
+
+    @property
+    def pausing(self) -> bool:
+        return self.scored - self.last_voiced >= TAIL
+
+    def cut_point(self) -> int | None:
+        """Where this segment should end by now, if it should."""
+        if self.first_voiced is None:
+            return None
+        length, pause = self.scored - self.first_voiced, self.scored - self.last_voiced
+        if any(length > least and pause >= enough for least, enough in SOFT_CUTS):
+            return max(self.scored - pause // 2, self.last_voiced + TAIL)  # what was asked for when it began
+        if length <= HARD_CUT:
+            return None
+        recent = [item for item in self.scores if item[0] * WINDOW_SAMPLES > self.scored - HARD_CUT_SEARCH]
+        quietest = min(recent, key=lambda item: (item[1], -item[0]))
+        return quietest[0] * WINDOW_SAMPLES + WINDOW_SAMPLES // 2
+
+
+class Job:
+    """`level`: the probability from which a window counts as voiced."""
+
+    def __init__(self, item_id: str, start: int, level: float) -> None:
+        self.item_id = item_id
+        self.start = start
+        self.end: int | None = None
+        self.announced = False  # by speech_started: then it has to end, even if it is cleared
+        self.deleted = False
+        self.failure: HarkError | None = None
+        self.transcript = Transcript()
+        self.language: str | None = None
+        self.last_voiced = start  # the end of the last voiced window
+        self._level = level
+        self._heard_tokens = 0
+        self._failures = 0
+        self._segments = deque([Segment(start)])
+
+    # ---- the turn ------------------------------------------------------------------------------------------------
+
+    def hear(self, window: int, probability: float) -> None:
+        """The next window of the turn, while it goes on."""
+        if probability >= self._level:
+            self.last_voiced = (window + 1) * WINDOW_SAMPLES
+        if not self._segments:
+            return
+        segment = self._segments[-1]
+        segment.hear(window, probability, self._level)
+        cut = segment.cut_point()
+        if cut is None:
+            return
+        segment.end = cut
+        rest = Segment(cut)
+        rest.scored = max(cut, segment.scored)
+        self._segments.append(rest)
+        for later, score in segment.scores:
+            if (later + 1) * WINDOW_SAMPLES > cut:
+                rest.hear(later, score, self._level)
+        segment.last_voiced = min(segment.last_voiced, cut)
+
+    def close(self, end: int, held: int) -> None:
+        """The turn ended at sample `end`; its audio is there up to `held`, for a resampler holds a millisecond back.
+        That is left out, or the text would depend on when it is asked for."""
+        self.end = end
+        if self._segments:
+            last = self._segments[-1]
+            last.end = max(last.start, min(end, held))
+
+    def fail(self, error: HarkError) -> None:
+        """Ask no more; the item ends as failed."""
+        self.failure = error
+        self._segments.clear()
+
+    def delete(self) -> None:
+        """Ask no more and say no more: the client does not want this item."""
+        self.deleted = True
+        self._segments.clear()
+
+    # ---- the model -----------------------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        return not self._segments
+
+    @property
+    def needs_from(self) -> int | None:
+        """The first sample that a request may still ask for."""
+        if not self._segments:
+            return None
+        segment = self._segments[0]
+        if segment.first_voiced is None:
+            return max(segment.start, segment.scored - LEAD)
+        return max(segment.start, segment.first_voiced - LEAD)
+
+    def request(self) -> Request | None:
+        """What the model should be asked now, if anything."""
+        if not self._segments:
+            return None
+        segment = self._segments[0]
+        stretch = segment.stretch()
+        if stretch is None or (stretch == segment.answered and (segment.end is None or segment.hypothesis)):
+            return None
+        if segment.end is not None or segment.pausing:
+            return Request(stretch, final=True)
+        known = segment.answered.last if segment.answered else stretch.first
+        step = max(PARTIAL_STEP, (stretch.last - stretch.first) // PARTIAL_SHARE)
+        return Request(stretch, final=False) if stretch.last - known >= step else None
+
+    def answer(self, request: Request, hypothesis: Hypothesis) -> list[Token]:
+        """What the model said to `request`; returns the tokens that are settled by it."""
+        if not self._segments:
+            return []
+        self._failures = 0
+        segment = self._segments[0]
+        if not believable(hypothesis, segment):
+            hypothesis = Hypothesis(())
+        segment.answered, segment.hypothesis = request.stretch, hypothesis
+        return [] if self._is_final(segment) else self.transcript.add_partial(hypothesis)
+
+    def refuse(self, request: Request, error: HarkError) -> None:
+        """The model failed on `request`: a partial one waits for more audio, a final one is asked once more."""
+        if not self._segments:
+            return
+        self._failures += request.final
+        if self._failures > MAX_FAILURES:
+            self.fail(error)
+        else:
+            self._segments[0].answered, self._segments[0].hypothesis = request.stretch, None
+
+    def settle(self) -> list[Token]:
+        """End every segment whose final text is known; returns the tokens that are settled by it."""
+        settled: list[Token] = []
+        while self._segments and self._is_final(self._segments[0]):
+            segment = self._segments.popleft()
+            hypothesis = segment.hypothesis if segment.stretch() else None
+            hypothesis = hypothesis or Hypothesis(())
+            self.language = hypothesis.language or self.language
+            self._heard_tokens += len(hypothesis.tokens)
+            settled += self.transcript.add_final(hypothesis)
+        return settled
+
+    @staticmethod
+    def _is_final(segment: Segment) -> bool:
+        if segment.end is None:
+            return False
+        stretch = segment.stretch()
+        return stretch is None or (stretch == segment.answered and segment.hypothesis is not None)
+
+    def usage(self, kind: str, prompt: str | None) -> Usage:
+        """Audio counts 10 tokens a second (contract D.4), text about 4 characters a token."""
+        assert self.end is not None
+        samples = self.end - self.start
+        return Usage(
+            kind="tokens" if kind == "tokens" else "duration",
+            seconds=samples / SAMPLE_RATE,
+            input_text_tokens=-(-len(prompt or "") // 4),
+            input_audio_tokens=-(-samples * 10 // SAMPLE_RATE),
+            output_tokens=self._heard_tokens,
+        )
+
+
+def believable(hypothesis: Hypothesis, segment: Segment) -> bool:
+    """Whether the text may have been spoken at all: models print "You" and "Thank you." for noise and music.
+
+    Two signs, either of which says no: the most voiced third of a second is hardly voiced, or the model itself gave its
+    words less than about one chance in four. docs/turns.md has the clips and figures behind both.
+    """
+    scores = sorted((score for _, score in segment.scores), reverse=True)[:EVIDENCE_WINDOWS]
+    if sum(scores) < MIN_EVIDENCE * len(scores):
+        return False
+    logprobs = [token.logprob for token in hypothesis.tokens]
+    return sum(logprobs) >= MIN_LOGPROB * len(logprobs)

@@ -1,0 +1,365 @@
+"""The only door to a session: `receive` a command or a result, drain `outputs`, obey `next_timer`.
+
+Theory. Commands take effect in the order in which they came. One that is no append waits until every whole window of
+the audio before it has been scored (the commit barrier), and what came after waits behind it; so what a commit covers
+is decided by counting samples, never by how fast anything ran. Two lanes ask for work, one for voice scores and one
+for transcripts, each with one request in flight.
+
+    append   -> front end -> windows with scores -> detector, and the open job hears them too
+    detector -> Started: a job is opened         Stopped: the job's end is known, its item is committed
+    jobs     -> in order; only the first one asks and speaks, so items complete in order
+
+`now` (seconds, any monotonic origin) serves deadlines and idle time-outs only. Refuses: asyncio, clocks, random ids.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, TypeAlias, assert_never
+
+from msgspec import UNSET, structs
+
+from hark.audio import formats
+from hark.audio.resample import Resampler
+from hark.core import messages as m
+from hark.core.settings import LOGPROBS, ModelCard, SessionSettings, SettingsError, TurnDetection, merge
+from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Result, Transcribed, VoiceScored, Work, WorkFailed
+from hark.errors import CallerError, HarkError
+from hark.session.buffer import to_ms
+from hark.session.frontend import FrontEnd
+from hark.session.items import Items
+from hark.session.jobs import LEAD, Job
+from hark.session.transcribing import Recipe, Transcribing
+from hark.session.turns import ONSET_WINDOWS, Signal, Started, Stopped, detector
+
+NewId: TypeAlias = Callable[[str], str]
+FindModel: TypeAlias = Callable[[str | None], ModelCard | None]
+
+MIN_COMMIT: Final = SAMPLE_RATE // 10
+# Real clients stop sending when their user stops, and then no silence ever ends the turn (contract H.18).
+STALL_S: Final = 2.5
+MAX_KEPT_AUDIO: Final = 30 * SAMPLE_RATE
+
+
+class Session:
+    """`find_model` knows the card of a model name, the default's for None, and None for a name that nobody offers.
+    `new_id` makes ids ("item" -> "item_…"). `expires_at` is Unix time, `lifetime_s` its distance on `now`'s clock."""
+
+    def __init__(
+        self,
+        view: m.SessionView,
+        *,
+        find_model: FindModel,
+        new_id: NewId,
+        now: float,
+        lifetime_s: float = 86_400.0,
+    ) -> None:
+        self._view = view
+        self._find_model = find_model
+        self._new_id = new_id
+        self._expires = now + lifetime_s
+        self._inbox: deque[m.AnyCommand] = deque()
+        self._inbox_bytes = 0  # of audio
+        self._out: list[m.Event | Work] = []
+        self._work_id = 0
+        self._front = FrontEnd(view.settings.format)
+        self._items = Items()
+        self._jobs = Transcribing(self._front.buffer, self._items, self._emit)
+        self._detector = detector(view.settings.turn_detection, 0)
+        self._recent: deque[tuple[int, float]] = deque(maxlen=ONSET_WINDOWS)
+        self._open: Job | None = None
+        self._floor = 0  # samples before this one were committed or cleared
+        self._vad_chosen = view.settings.turn_detection != _automatic(self._card(view.settings))
+        self._last_append: float | None = None
+        self._ending: m.SessionEnded | None = None  # what is said once every item has ended
+        self.ended = False
+        self._emit(m.SessionCreated(view))
+
+    @property
+    def settings(self) -> SessionSettings:
+        return self._view.settings
+
+    @property
+    def backlog_s(self) -> float:
+        """Seconds of audio that were taken in and wait for a model: what the edge must not let grow without bound."""
+        needed = self._jobs.needs_from
+        first = self._front.scored if needed is None else min(self._front.scored, needed)
+        wire = self.settings.format
+        behind_barrier_s = self._inbox_bytes / (wire.rate * formats.SAMPLE_BYTES[wire.encoding])
+        return (self._front.position - first) / SAMPLE_RATE + behind_barrier_s
+
+    # ---- the five verbs ------------------------------------------------------------------------------------------
+
+    def receive(self, message: m.AnyCommand | Result, now: float) -> None:
+        if self.ended:
+            return
+        match message:
+            case VoiceScored() | Transcribed() | WorkFailed():
+                self._jobs.accept(message)
+                self._hear(self._front.accept(message))
+            case _ if self._ending is not None:
+                return  # what follows the last command, or the end of the session's time, is not heard any more
+            case m.AppendAudio():
+                self._last_append = now
+                self._inbox_bytes += len(message.audio)
+                self._inbox.append(message)
+            case _:
+                if isinstance(message, m.FinishSession):
+                    self._ending = m.SessionEnded(1000, "")
+                self._inbox.append(message)
+        self._advance(now)
+
+    def outputs(self) -> list[m.Event | Work]:
+        """What happened and what is asked since the last call."""
+        drained = self._out[:]
+        self._out.clear()
+        return drained
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` wants to be called, on the clock of `now`."""
+        if self.ended:
+            return None
+        expires = self._expires if self._ending is None else None
+        timers = [expires, self._front.lane.deadline, self._jobs.lane.deadline, self._stall_deadline()]
+        return min((timer for timer in timers if timer is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        if self.ended:
+            return
+        if self._front.lane.overdue(now):
+            self._hear(self._front.give_up())
+        if self._jobs.lane.overdue(now):
+            self._jobs.give_up()
+        stall = self._stall_deadline()
+        if stall is not None and now >= stall:
+            self._end_turn()
+        if now >= self._expires and self._ending is None:
+            message = "Your session hit the maximum duration that this server allows."
+            self._ending = m.SessionEnded(1001, "session_expired", CallerError(message, code="session_expired"))
+            self._inbox.append(m.FinishSession())
+        self._advance(now)
+
+    # ---- progress ------------------------------------------------------------------------------------------------
+
+    def _advance(self, now: float) -> None:
+        while self._inbox and (isinstance(self._inbox[0], m.AppendAudio) or self._front.caught_up):
+            command = self._inbox.popleft()
+            try:
+                self._execute(command)
+            except HarkError as error:
+                self._emit(m.Refused(error, command.event_id))
+        self._jobs.advance()
+        for request in (self._front.request, self._jobs.request):
+            work = request(self._work_id, now)
+            if work is not None:
+                self._work_id += 1
+                self._out.append(work)
+        self._forget()
+        if self._ending is not None and not self._inbox and not self._jobs.busy:
+            self.ended = True
+            self._emit(self._ending)
+
+    def _hear(self, windows: list[tuple[int, float]]) -> None:
+        for window, probability in windows:
+            self._recent.append((window, probability))
+            signal = self._detector.feed(window, probability)
+            if self._open is not None:
+                self._open.hear(window, probability)
+            if signal is not None:
+                self._obey(signal)
+
+    def _obey(self, signal: Signal) -> None:
+        match signal:
+            case Started():
+                job = self._start_job(signal.start)
+                for window, probability in self._recent:
+                    if (window + 1) * WINDOW_SAMPLES > signal.speech_start:
+                        job.hear(window, probability)
+                self._announce(job)
+            case Stopped():
+                self._stop_turn(signal.end)
+            case _:
+                assert_never(signal)
+
+    def _start_job(self, start: int) -> Job:
+        settings = self.settings
+        chosen = settings.transcription
+        recipe = Recipe(card=self._card(settings), logprobs=LOGPROBS in settings.include)
+        if chosen is not None:
+            language = chosen.language or (chosen.languages[0] if len(chosen.languages) == 1 else None)
+            recipe = structs.replace(recipe, language=language, prompt=chosen.prompt, keywords=chosen.keywords)
+        self._open = Job(self._new_id("item"), start, self._detector.voiced_level)
+        self._jobs.open(self._open, recipe)
+        return self._open
+
+    def _announce(self, job: Job) -> None:
+        if self._detector.announces:
+            job.announced = True
+            self._emit(m.SpeechStarted(job.item_id, to_ms(job.start)))
+
+    def _stop_turn(self, end: int) -> None:
+        assert self._open is not None
+        self._emit(m.SpeechStopped(self._open.item_id, to_ms(end)))
+        self._commit(end)
+
+    def _end_turn(self) -> None:
+        """End the open turn where the audio ends, whatever the detector waits for."""
+        position = self._front.position
+        if self._detector.announces:
+            self._stop_turn(position)
+        else:
+            self._commit(position)
+        self._detector.rest(position)
+
+    def _commit(self, end: int) -> None:
+        """End the open turn at sample `end` and make its item; where nobody spoke, the item is empty."""
+        job = self._open or self._start_job(self._floor)
+        job.close(end, self._front.buffer.end)
+        audio = self._front.buffer.slice(job.start, end) if end - job.start <= MAX_KEPT_AUDIO else None
+        item = m.Item(job.item_id)
+        previous = self._items.add(item, audio)
+        self._emit(m.AudioCommitted(job.item_id, previous))
+        self._emit(m.ItemAdded(item, previous))
+        self._open = None
+        self._floor = end
+
+    def _forget(self) -> None:
+        """Drop audio that nothing can ask for any more."""
+        prefix = self.settings.turn_detection.prefix_padding_ms if self.settings.turn_detection else 0
+        idle = self._front.scored - max(LEAD, prefix * SAMPLE_RATE // 1000) - (ONSET_WINDOWS + 1) * WINDOW_SAMPLES
+        keep = min(idle, self._jobs.needs_from if self._jobs.needs_from is not None else idle)
+        if self._open is not None and self._front.position - self._open.start <= MAX_KEPT_AUDIO:
+            keep = min(keep, self._open.start)
+        self._front.buffer.drop_before(keep)
+
+    # ---- commands ------------------------------------------------------------------------------------------------
+
+    def _execute(self, command: m.AnyCommand) -> None:
+        match command:
+            case m.AppendAudio():
+                self._inbox_bytes -= len(command.audio)
+                self._front.append(command.audio)
+            case m.CommitAudio():
+                self._commit_by_client()
+            case m.ClearAudio():
+                self._clear()
+            case m.UpdateSettings():
+                self._update(command)
+            case m.RetrieveItem():
+                self._retrieve(command.item_id)
+            case m.DeleteItem():
+                self._delete(command.item_id)
+            case m.TruncateItem():
+                self._items.get(command.item_id)
+                message = "Only model output audio messages can be truncated; this item is the user's."
+                raise CallerError(message, code="invalid_value", param="item_id")
+            case m.CreateItem():
+                self._create(command)
+            case m.CreateResponse():
+                self._emit(m.ResponseRefused(self._new_id("resp")))
+            case m.FinishSession():
+                if self._open is not None:
+                    self._end_turn()
+            case m.Refuse():
+                raise command.error
+            case m.Ignored():
+                pass
+            case _:
+                assert_never(command)
+
+    def _commit_by_client(self) -> None:
+        position = self._front.position
+        held = position - self._floor
+        if held < MIN_COMMIT:
+            raise CallerError(
+                "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
+                f"but buffer only has {max(held, 0) * 1000 / SAMPLE_RATE:.2f}ms of audio.",
+                code="input_audio_buffer_commit_empty",
+            )
+        self._commit(position)
+        self._detector.rest(position)
+
+    def _clear(self) -> None:
+        self._emit(m.AudioCleared())
+        self._floor = self._front.position
+        self._detector.rest(self._floor)
+        job, self._open = self._open, None
+        if job is not None:
+            job.close(self._floor, self._front.buffer.end)
+            if not job.announced:
+                job.delete()
+            message = "The audio of this item was cleared by the client before it was committed."
+            job.fail(CallerError(message, code="input_audio_buffer_cleared"))
+
+    def _update(self, command: m.UpdateSettings) -> None:
+        before, patch = self.settings, command.patch
+        settings = merge(before, patch, self._card(SessionSettings()).name)
+        card = self._card(settings)
+        self._vad_chosen = self._vad_chosen or patch.turn_detection is not UNSET
+        if not self._vad_chosen:  # clients of live models commit by themselves, those of others do not (contract C.4)
+            settings = structs.replace(settings, turn_detection=_automatic(card))
+        self._view = structs.replace(self._view, settings=settings)
+        if settings.format != before.format:
+            self._front.switch(settings.format)
+        self._emit(m.SessionUpdated(self._view))
+        if settings.turn_detection != before.turn_detection:
+            self._swap_detector()
+
+    def _card(self, settings: SessionSettings) -> ModelCard:
+        """Of the model that transcribes under these settings. Raises SettingsError if nobody offers it."""
+        model = settings.transcription.model if settings.transcription else None
+        card = self._find_model(model)
+        if card is None:
+            message = f'Model "{model}" is not supported in transcription mode.'
+            raise SettingsError("transcription.model", message, code="invalid_model")
+        return card
+
+    def _swap_detector(self) -> None:
+        announced_before = self._detector.announces
+        self._detector = detector(self.settings.turn_detection, self._floor)
+        if self._open is not None:
+            self._detector.carry_on(self._open.last_voiced)
+            if not announced_before:
+                self._announce(self._open)
+
+    def _retrieve(self, item_id: str) -> None:
+        item, audio = self._items.get(item_id)
+        wire = self.settings.format
+        encoded = None if audio is None else _encode(audio, wire.encoding, wire.rate)
+        self._emit(m.ItemRetrieved(item, encoded, wire))
+
+    def _delete(self, item_id: str) -> None:
+        self._items.delete(item_id)
+        job = self._jobs.find(item_id)
+        if job is not None:
+            job.delete()
+        self._emit(m.ItemDeleted(item_id))
+
+    def _create(self, command: m.CreateItem) -> None:
+        given = command.item.get("id")
+        item_id = given if isinstance(given, str) and given else self._new_id("item")
+        if item_id in self._items:
+            raise CallerError(f"Item with id '{item_id}' already exists.", code="invalid_value", param="item.id")
+        item = m.Item(item_id, raw=command.item)
+        self._emit(m.ItemAdded(item, self._items.add(item)))
+
+    def _stall_deadline(self) -> float | None:
+        """When the open turn ends for want of audio; while audio still waits to be scored, never."""
+        if self._open is None or not self._detector.announces or self._last_append is None:
+            return None
+        return self._last_append + STALL_S if self._front.caught_up and not self._inbox else None
+
+    def _emit(self, event: m.Event) -> None:
+        self._out.append(event)
+
+
+def _automatic(card: ModelCard) -> TurnDetection | None:
+    """Turn detection where the client has not chosen: clients of live models commit by themselves (contract C.4)."""
+    return None if card.live else TurnDetection()
+
+
+def _encode(audio: Audio, encoding: formats.Encoding, rate: int) -> bytes:
+    resampler = Resampler(SAMPLE_RATE, rate)
+    parts = [resampler.push(audio), resampler.tail()]
+    return b"".join(formats.encode(part, encoding) for part in parts)

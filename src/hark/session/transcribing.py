@@ -1,0 +1,135 @@
+"""The jobs of a session, in order: who asks next, what the answers say to the client.
+
+Rule: only the first job asks for transcripts and only it speaks, so an item's end precedes the next item's first delta
+(contract fact 7). Every item whose speech was announced or that was committed ends in exactly one `completed` or
+`failed`, unless the client deleted it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from hark.core.messages import Event, TranscriptCompleted, TranscriptDelta, TranscriptFailed
+from hark.core.settings import ModelCard
+from hark.core.work import Result, Token, Transcribe, Transcribed, WorkFailed
+from hark.errors import HarkError, ModelError
+from hark.session.buffer import AudioBuffer, to_ms
+from hark.session.items import Items
+from hark.session.jobs import Job, Request
+from hark.session.lane import Lane
+
+ENGINE_PATIENCE_S: Final = 60.0
+
+
+class Recipe(Struct, frozen=True):
+    """How the items of a turn are to be transcribed: fixed when the turn starts."""
+
+    card: ModelCard
+    language: str | None = None
+    prompt: str | None = None
+    keywords: tuple[str, ...] = ()
+    logprobs: bool = False
+
+
+class Transcribing:
+    def __init__(self, buffer: AudioBuffer, items: Items, emit: Callable[[Event], None]) -> None:
+        self.lane = Lane(ENGINE_PATIENCE_S)
+        self._buffer = buffer
+        self._items = items
+        self._emit = emit
+        self._jobs: deque[tuple[Job, Recipe]] = deque()
+        self._asked: tuple[Job, Recipe, Request] | None = None
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._jobs)
+
+    @property
+    def needs_from(self) -> int | None:
+        """The first sample that some job may still ask for."""
+        needs = [need for job, _ in self._jobs if (need := job.needs_from) is not None]
+        return min(needs, default=None)
+
+    def open(self, job: Job, recipe: Recipe) -> None:
+        self._jobs.append((job, recipe))
+
+    def find(self, item_id: str) -> Job | None:
+        return next((job for job, _ in self._jobs if job.item_id == item_id), None)
+
+    def request(self, work_id: int, now: float) -> Transcribe | None:
+        """The next request for a transcript, if one is due."""
+        if not self.lane.idle or not self._jobs:
+            return None
+        job, recipe = self._jobs[0]
+        request = job.request()
+        if request is None:
+            return None
+        self.lane.launch(work_id, now)
+        self._asked = (job, recipe, request)
+        return Transcribe(
+            id=work_id,
+            engine=recipe.card.engine,
+            audio=self._buffer.slice(request.stretch.first, request.stretch.last),
+            final=request.final,
+            language=recipe.language,
+            prompt=recipe.prompt,
+            keywords=recipe.keywords,
+        )
+
+    def accept(self, result: Result) -> None:
+        if self.lane.settle(result):
+            self._answered(result.error if isinstance(result, WorkFailed) else result)
+
+    def give_up(self) -> None:
+        """The engine did not answer in time."""
+        self.lane.abandon()
+        self._answered(ModelError(f"The model did not answer within {ENGINE_PATIENCE_S:.0f} s."))
+
+    def _answered(self, answer: Result | HarkError) -> None:
+        assert self._asked is not None
+        (job, recipe, request), self._asked = self._asked, None
+        if isinstance(answer, Transcribed):
+            self._say(job, recipe, job.answer(request, answer.hypothesis))
+        else:
+            error = answer if isinstance(answer, HarkError) else ModelError("The model gave something else than text.")
+            job.refuse(request, error)
+
+    def advance(self) -> None:
+        """End what can be ended."""
+        while self._jobs:
+            job, recipe = self._jobs[0]
+            self._say(job, recipe, job.settle())
+            if job.end is None or not job.finished:
+                return
+            self._jobs.popleft()
+            self._finish(job, recipe)
+
+    def _say(self, job: Job, recipe: Recipe, tokens: list[Token]) -> None:
+        text = "".join(token.text for token in tokens)
+        if text and not job.deleted and job.failure is None:
+            self._emit(TranscriptDelta(job.item_id, text, tuple(tokens) if recipe.logprobs else None))
+
+    def _finish(self, job: Job, recipe: Recipe) -> None:
+        if job.deleted:
+            return
+        if job.failure is not None:
+            self._emit(TranscriptFailed(job.item_id, job.failure))
+            return
+        assert job.end is not None
+        transcript = job.transcript
+        self._items.set_transcript(job.item_id, transcript.text)
+        self._emit(
+            TranscriptCompleted(
+                item_id=job.item_id,
+                transcript=transcript.text,
+                usage=job.usage(recipe.card.usage, recipe.prompt),
+                audio_start_ms=to_ms(job.start),
+                audio_end_ms=to_ms(job.end),
+                tokens=tuple(transcript.tokens) if recipe.logprobs else None,
+                languages=((job.language,) if job.language else ()) if recipe.card.languages else None,
+            )
+        )

@@ -1,0 +1,123 @@
+"""Changing hypotheses -> text that only grows.
+
+A client cannot be told to take a word back, so a word leaves only when two successive hypotheses agree on it and on the
+word after it (local agreement, Macháček et al. 2023, "Turning Whisper into Real-Time Transcription System"; the extra
+word because the last one of a partial hypothesis is the one cut off by the end of the audio), and when the model is
+sure of it; a word it is unsure of must have stood in PATIENCE hypotheses in a row. What has left stays: the final
+hypothesis is aligned to it, and only what lies beyond is added. So the deltas of an item concatenate to its transcript
+exactly, whatever the model does.
+
+A transcript is made of segments: the pieces of a long turn that are transcribed one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Final
+
+from hark.core.work import Hypothesis, Token
+
+HELD_BACK: Final = 1
+AGREEMENT: Final = 2
+# Without these two, one early word in thirteen is not in the final hypothesis; with them, one in fifty-four
+# (benchmarks/early_words.py; docs/accuracy.md).
+SURE: Final = -0.5
+PATIENCE: Final = 8
+# From here on (CJK radicals and beyond) scripts put no spaces between words, so each character is a unit of its own.
+_FIRST_UNSPACED: Final = 0x2E80
+
+
+class Unit:
+    """A word as the model spelled it; what is compared is `key`: no case, no punctuation. A space in front of it is no
+    part of it: `spaced` says that the model put one."""
+
+    __slots__ = ("key", "spaced", "sure", "tokens")
+
+    def __init__(self, tokens: list[Token]) -> None:
+        first, *rest = tokens
+        self.spaced = first.text[:1].isspace()
+        self.tokens = [Token(first.text.lstrip(), first.logprob), *rest]
+        text = "".join(token.text for token in tokens)
+        self.key = "".join(filter(str.isalnum, text)).casefold() or text.strip()
+        self.sure = all(token.logprob >= SURE for token in tokens)
+
+
+def units(tokens: Sequence[Token]) -> list[Unit]:
+    """Tokens grouped into words. Space alone is none: a hypothesis may be cut off behind it."""
+    groups: list[list[Token]] = []
+    for token in tokens:
+        stripped = token.text.lstrip()
+        starts = token.text[:1].isspace() or (stripped and ord(stripped[0]) >= _FIRST_UNSPACED)
+        if starts or not groups:
+            groups.append([])
+        groups[-1].append(token)
+    return [Unit(group) for group in groups if any(token.text.strip() for token in group)]
+
+
+class Transcript:
+    """The text of one item. `add_partial` and `add_final` return the tokens to send now."""
+
+    def __init__(self) -> None:
+        self.tokens: list[Token] = []
+        self.text = ""
+        self._sent: list[Unit] = []  # of the segment that is open
+        self._last: list[Unit] = []  # the hypothesis before this one
+        self._stood: list[int] = []  # for each unit of it, how many hypotheses in a row had all up to it
+
+    def add_partial(self, hypothesis: Hypothesis) -> list[Token]:
+        """A hypothesis of the open segment that may still change."""
+        heard = units(hypothesis.tokens)
+        common = _common_prefix(self._last, heard)
+        self._stood = [1 + count for count in self._stood[:common]] + [1] * (len(heard) - common)
+        self._last = heard
+        settled = takewhile(self._is_settled, range(_aligned(self._sent, heard), common - HELD_BACK))
+        return self._send([heard[place] for place in settled])
+
+    def add_final(self, hypothesis: Hypothesis) -> list[Token]:
+        """The hypothesis that ends the open segment."""
+        heard = units(hypothesis.tokens)
+        rest = self._send(heard[_aligned(self._sent, heard) :])
+        self._sent, self._last, self._stood = [], [], []
+        return rest
+
+    def _is_settled(self, place: int) -> bool:
+        return self._stood[place] >= (AGREEMENT if self._last[place].sure else PATIENCE)
+
+    def _send(self, more: list[Unit]) -> list[Token]:
+        tokens: list[Token] = []
+        for unit in more:
+            first, *rest = unit.tokens
+            joins = not self._sent and unit.key[:1] < chr(_FIRST_UNSPACED)  # the segment before it ended in a word
+            space = " " if (self.text or tokens) and (unit.spaced or joins) else ""
+            tokens += [Token(space + first.text, first.logprob), *rest]
+            self._sent.append(unit)
+        self.tokens += tokens
+        self.text += "".join(token.text for token in tokens)
+        return tokens
+
+
+def _common_prefix(a: Sequence[Unit], b: Sequence[Unit]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0].key == pair[1].key, zip(a, b, strict=False)))
+
+
+def _aligned(sent: Sequence[Unit], heard: Sequence[Unit]) -> int:
+    """How many units of `heard` stand for all of `sent`: the prefix of `heard` with the least edit distance to it.
+
+    Of equally near prefixes one that ends in the same word wins, or that word would come twice; then the one closest in
+    length to `sent`.
+    """
+    if _common_prefix(sent, heard) == len(sent):
+        return len(sent)
+    row = list(range(len(heard) + 1))
+    for unit in sent:
+        diagonal, row[0] = row[0], row[0] + 1
+        for column, other in enumerate(heard, 1):
+            cost = min(row[column] + 1, row[column - 1] + 1, diagonal + (unit.key != other.key))
+            diagonal, row[column] = row[column], cost
+
+    def rank(length: int) -> tuple[int, bool, int]:
+        ends_alike = length > 0 and heard[length - 1].key == sent[-1].key
+        return row[length], not ends_alike, abs(length - len(sent))
+
+    return min(range(len(row)), key=rank)

@@ -1,0 +1,140 @@
+"""Moonshine on real speech: the pulled model and its sample recordings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hark.audio.files import read_audio
+from hark.core.work import SAMPLE_RATE, Audio, Token
+from hark.errors import OperatorError
+from hark.models.base import LoadOptions, Utterance
+from hark.models.moonshine import Moonshine, join_pieces, plugin, read_pieces, repeated_tail
+from hark.models.pull import models_folder
+
+BEST = "it was the best of times it was the worst of times"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Moonshine:
+    return Moonshine(LoadOptions(folder=models_folder(None)))
+
+
+@pytest.fixture(scope="module")
+def speech() -> Audio:
+    """Half a minute of "A Tale of Two Cities"."""
+    return read_audio(models_folder(None) / "samples" / "two_cities.wav")[: 30 * SAMPLE_RATE]
+
+
+def words(sentence: str) -> list[str]:
+    return [word.strip(".,").lower() for word in sentence.split()]
+
+
+def test_speech_comes_out_as_text(engine: Moonshine, speech: Audio) -> None:
+    hypothesis = engine.transcribe([Utterance(speech[: 5 * SAMPLE_RATE])])[0]
+    assert words(hypothesis.text)[:12] == words(BEST)
+    assert not hypothesis.cut
+    assert hypothesis.language == "en"
+    assert hypothesis.tokens[0].text == " It"
+    assert all(token.logprob <= 0 for token in hypothesis.tokens)
+    assert sum(token.logprob for token in hypothesis.tokens) / len(hypothesis.tokens) > -0.3
+
+
+def test_a_batch_of_copies_equals_a_single_run(engine: Moonshine, speech: Audio) -> None:
+    utterance = Utterance(speech[: 4 * SAMPLE_RATE])
+    single = engine.transcribe([utterance])[0]
+    assert engine.transcribe([utterance] * 3) == [single] * 3
+
+
+def test_a_batch_of_different_lengths_keeps_order_and_words(engine: Moonshine, speech: Audio) -> None:
+    pieces = [speech[second * SAMPLE_RATE :][: length * SAMPLE_RATE] for second, length in ((0, 9), (10, 2), (4, 5))]
+    batch = [hypothesis.text for hypothesis in engine.transcribe([Utterance(piece) for piece in pieces])]
+    for together, piece in zip(batch, pieces, strict=True):
+        alone = set(words(engine.transcribe([Utterance(piece)])[0].text))
+        assert len(alone & set(words(together))) >= 0.7 * len(alone), (together, alone)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 894, 895, 1600])
+def test_hardly_any_audio_is_no_failure(engine: Moonshine, speech: Audio, samples: int) -> None:
+    short, whole = engine.transcribe([Utterance(speech[:samples]), Utterance(speech[: 5 * SAMPLE_RATE])])
+    assert len(short.tokens) <= 7
+    assert words(whole.text)[:12] == words(BEST)
+
+
+def test_an_empty_batch_is_no_failure(engine: Moonshine) -> None:
+    assert engine.transcribe([]) == []
+
+
+def test_the_token_limit_cuts(engine: Moonshine, speech: Audio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hark.models.moonshine.TOKENS_PER_SECOND", 0)
+    hypothesis = engine.transcribe([Utterance(speech[: 5 * SAMPLE_RATE])])[0]
+    assert hypothesis.cut
+    assert words(hypothesis.text) == words(BEST)[:6]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "repeated"),
+    [
+        ([7] * 15, 0),
+        ([7] * 16, 15),
+        ([1, 2, *[8, 9] * 8], 14),
+        ([8, 9] * 7, 0),
+        ([5, *[1, 2, 3, 4, 5, 6] * 4], 18),
+        ([1, 2, 3, 4, 5, 6] * 3, 0),
+        (list(range(80)), 0),
+        ([], 0),
+    ],
+)
+def test_a_loop_is_found_at_the_end(tokens: list[int], repeated: int) -> None:
+    assert repeated_tail(tokens) == repeated
+
+
+def test_bytes_of_one_character_make_one_token() -> None:
+    pieces = [(b" caf", -0.5), (b"\xc3", -1.0), (b"\xa9", -0.25), (b"", -9.0), (b" ok", -0.125)]
+    assert list(join_pieces(pieces)) == [Token(" caf", -0.5), Token("é", -1.25), Token(" ok", -0.125)]
+
+
+def test_broken_characters_are_left_out() -> None:
+    assert [token.text for token in join_pieces([(b"a", 0.0), (b"\xe2", 0.0), (b"b", 0.0), (b"\xe2\x99", 0.0)])] == [
+        "a",
+        "b",
+    ]
+
+
+def test_the_vocabulary_has_spaces_and_no_special_tokens() -> None:
+    pieces = read_pieces(models_folder(None) / "moonshine-tiny-en" / "tokenizer.bin")
+    assert len(pieces) == 32_768
+    assert pieces[:3] == [b"", b"", b""]
+    assert pieces[32_000:] == [b""] * 768
+    assert pieces[260] == b" t"
+    assert not any("\u2581".encode() in piece for piece in pieces)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x05<unk>", b"\x7f<unk>"])
+def test_a_damaged_vocabulary_is_refused(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "tokenizer.bin"
+    path.write_bytes(damage)
+    with pytest.raises(OperatorError, match="hark pull"):
+        read_pieces(path)
+
+
+def test_missing_and_damaged_graphs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"missing.*hark pull"):
+        Moonshine(LoadOptions(folder=tmp_path))
+    folder = tmp_path / "moonshine-tiny-en"
+    folder.mkdir()
+    (folder / "encoder_model.ort").write_bytes(b"not a graph")
+    with pytest.raises(OperatorError, match=r"cannot be read.*hark pull"):
+        Moonshine(LoadOptions(folder=tmp_path))
+
+
+def test_listing_the_models_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from hark.models import moonshine, silero; moonshine.plugin(); silero.plugin(); "
+        "assert 'onnxruntime' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert [model.spec.name for model in plugin()] == ["moonshine-tiny-en"]
