@@ -1,0 +1,126 @@
+"""A session on a stage: audio and commands in, scripted models behind it, time in the test's hand.
+
+Audio is described, not recorded: a list of words and pauses becomes a square wave that the scripted models hear. Models
+answer when the test says so, in the order in which they were asked within each lane.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from hark.core import messages as m
+from hark.core.settings import ModelCard, SessionSettings
+from hark.core.work import Audio, Result, ScoreVoice, Transcribe, Transcribed, VoiceScored, Work, WorkFailed
+from hark.errors import ModelError
+from hark.models.base import Utterance
+from hark.models.scripted import WORD_SAMPLES, ScriptedEngine, ScriptedScorer, amplitude
+from hark.session.session import Session
+
+RATE = 16_000
+CARDS = {
+    "scripted": ModelCard("scripted", "scripted"),
+    "gpt-4o-transcribe": ModelCard("gpt-4o-transcribe", "scripted", usage="tokens"),
+    "gpt-live-transcribe": ModelCard("gpt-live-transcribe", "scripted", live=True, languages=True),
+}
+PCM_16K = {"format": m.AudioFormat("pcm16", RATE)}
+
+
+def say(*parts: str | int) -> Audio:
+    """Words and pauses (milliseconds) as float32 at 16 kHz; a word lasts 200 ms."""
+    pieces = [np.zeros(0, np.float32)]
+    for part in parts:
+        if isinstance(part, int):
+            pieces.append(np.zeros(part * RATE // 1000, np.float32))
+        else:
+            sign = np.where(np.arange(WORD_SAMPLES) % 40 < 20, 1, -1)
+            pieces.append((amplitude(part) * sign).astype(np.float32))
+    return np.concatenate(pieces)
+
+
+def pcm(audio: Audio) -> bytes:
+    return np.rint(audio * 32767).astype("<i2").tobytes()
+
+
+class Rehearsal:
+    def __init__(self, settings: SessionSettings | None = None) -> None:
+        counter: Counter[str] = Counter()
+
+        def new_id(prefix: str) -> str:
+            counter[prefix] += 1
+            return f"{prefix}_{counter[prefix]}"
+
+        view = m.SessionView("sess_1", 2_000_000_000, settings or SessionSettings(**PCM_16K))
+        self.now = 0.0
+        self.session = Session(view, find_model=lambda name: CARDS.get(name or "scripted"), new_id=new_id, now=0.0)
+        self.events: list[m.Event] = []
+        self.asked: list[Work] = []
+        self.waiting: dict[type, deque[Work]] = {ScoreVoice: deque(), Transcribe: deque()}
+        self.fail: Callable[[Work], bool] = lambda work: False
+        self._collect()
+
+    def give(self, *commands: m.AnyCommand) -> Rehearsal:
+        for command in commands:
+            self.session.receive(command, self.now)
+            self._collect()
+        return self
+
+    def hear(self, audio: Audio, chunk: int = 1_600, *, answering: bool = True) -> Rehearsal:
+        """Append in chunks; the models answer after each, unless told not to."""
+        data = pcm(audio)
+        for at in range(0, len(data), 2 * chunk):
+            self.give(m.AppendAudio(audio=data[at : at + 2 * chunk]))
+            if answering:
+                self.answer_all()
+        return self
+
+    def answer(self, lane: type) -> bool:
+        """The model of a lane answers its request, if there is one."""
+        if not self.waiting[lane]:
+            return False
+        self.session.receive(self._result(self.waiting[lane].popleft()), self.now)
+        self._collect()
+        return True
+
+    def answer_all(self) -> Rehearsal:
+        while self.answer(ScoreVoice) or self.answer(Transcribe):
+            pass
+        return self
+
+    def wait(self, seconds: float) -> Rehearsal:
+        """Let the clock run, timers included."""
+        end = self.now + seconds
+        while (due := self.session.next_timer()) is not None and due <= end:
+            self.now = max(self.now, due)
+            self.session.handle_timer(self.now)
+            self._collect()
+        self.now = end
+        return self
+
+    def said(self, *kinds: type) -> list[m.Event]:
+        return [event for event in self.events if isinstance(event, kinds)]
+
+    def transcripts(self) -> list[str]:
+        return [event.transcript for event in self.events if isinstance(event, m.TranscriptCompleted)]
+
+    def _collect(self) -> None:
+        for output in self.session.outputs():
+            if isinstance(output, ScoreVoice | Transcribe):
+                self.asked.append(output)
+                self.waiting[type(output)].append(output)
+            else:
+                self.events.append(output)
+
+    def _result(self, work: Work) -> Result:
+        if self.fail(work):
+            return WorkFailed(work.id, ModelError("told to fail"))
+        if isinstance(work, ScoreVoice):
+            ((probabilities, state),) = ScriptedScorer().score([(work.audio, work.state)])
+            return VoiceScored(work.id, probabilities, state)
+        return Transcribed(work.id, ScriptedEngine().transcribe([Utterance(work.audio)])[0])
+
+
+def names(events: Iterable[m.Event]) -> list[str]:
+    return [type(event).__name__ for event in events]

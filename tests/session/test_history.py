@@ -1,0 +1,148 @@
+"""One input gives one history, for any chunking and any latency of the models; and every started item ends once."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rehearsal import PCM_16K, Rehearsal, pcm, say
+
+from hark.core import messages as m
+from hark.core.settings import AudioFormat, Patch, SessionSettings, TurnDetection, TurnDetectionPatch
+from hark.core.work import Audio, ScoreVoice, Transcribe
+from hark.models.scripted import WORDS
+
+Step: TypeAlias = "Audio | m.AnyCommand"
+
+words = st.sampled_from(WORDS)
+pauses = st.sampled_from([40, 90, 160, 230, 330, 500, 900])
+speech = st.lists(st.one_of(words, words, pauses), min_size=1, max_size=12).map(lambda parts: say(*parts))
+updates = st.sampled_from(
+    [
+        Patch(turn_detection=None),
+        Patch(turn_detection=TurnDetectionPatch(type="server_vad", silence_duration_ms=300)),
+        Patch(turn_detection=TurnDetectionPatch(type="server_vad", threshold=0.7, prefix_padding_ms=0)),
+        Patch(turn_detection=TurnDetectionPatch(silence_duration_ms=0)),
+        Patch(turn_detection=TurnDetectionPatch(type="semantic_vad", eagerness="high")),
+        Patch(turn_detection=TurnDetectionPatch(threshold=7.0)),
+        Patch(format=AudioFormat("pcm16", 16_000)),
+    ]
+)
+commands = st.one_of(
+    st.just(m.CommitAudio(event_id="c")),
+    st.just(m.ClearAudio()),
+    updates.map(lambda patch: m.UpdateSettings(patch=patch)),
+    st.integers(0, 4).map(lambda n: m.DeleteItem(item_id=f"item_{n}")),
+    st.just(m.CreateResponse()),
+)
+scripts = st.lists(st.one_of(speech, speech, speech, commands), min_size=1, max_size=8)
+modes = st.sampled_from(
+    [None, TurnDetection(), TurnDetection(silence_duration_ms=500), TurnDetection(prefix_padding_ms=0)]
+)
+
+
+def perform(script: list[Step], mode: TurnDetection | None, chunk: int, luck: st.DataObject | None) -> Rehearsal:
+    """Play the script in chunks of `chunk` bytes. `luck` draws after each which model answers; None: all at once."""
+    stage = Rehearsal(SessionSettings(turn_detection=mode, **PCM_16K))
+    for step in script:
+        if isinstance(step, m.Command):
+            stage.give(step)
+            _let_answer(stage, luck)
+            continue
+        data = pcm(step)
+        for at in range(0, len(data), chunk):
+            stage.give(m.AppendAudio(audio=data[at : at + chunk]))
+            _let_answer(stage, luck)
+    return stage.give(m.FinishSession()).answer_all()
+
+
+def _let_answer(stage: Rehearsal, luck: st.DataObject | None) -> None:
+    if luck is None:
+        stage.answer_all()
+        return
+    for lane in (ScoreVoice, Transcribe):
+        for _ in range(luck.draw(st.integers(0, 2))):
+            stage.answer(lane)
+
+
+def history(stage: Rehearsal) -> tuple[list[object], dict[str, list[object]]]:
+    """What happened, less what may depend on speed: how items' texts interleave with other events, how text was cut
+    into deltas, and whether words of an item that never came to an end were shown before."""
+    texts = (m.TranscriptDelta, m.TranscriptCompleted, m.TranscriptFailed)
+    happened = [
+        (event.error.message, event.event_id) if isinstance(event, m.Refused) else event
+        for event in stage.events
+        if not isinstance(event, texts)
+    ]
+    ends = {e.item_id for e in stage.events if isinstance(e, m.TranscriptCompleted | m.TranscriptFailed)}
+    items: dict[str, list[object]] = {item_id: [""] for item_id in ends}
+    for event in stage.events:
+        if isinstance(event, m.TranscriptCompleted):
+            items[event.item_id] += [event]
+            items[event.item_id][0] = event.transcript
+        elif isinstance(event, m.TranscriptFailed):
+            items[event.item_id] += ["failed", event.error.message]
+    return happened, items
+
+
+@settings(max_examples=120, deadline=None)
+@given(scripts, modes, st.integers(1, 9_000), st.data())
+def test_one_input_gives_one_history(
+    script: list[Step], mode: TurnDetection | None, chunk: int, luck: st.DataObject
+) -> None:
+    prompt_models = perform(script, mode, 3_200, None)
+    other = perform(script, mode, max(chunk, 200), luck)
+    assert history(other) == history(prompt_models)
+
+
+@settings(max_examples=120, deadline=None)
+@given(scripts, modes, st.data())
+def test_every_started_item_ends_once_and_in_order(
+    script: list[Step], mode: TurnDetection | None, luck: st.DataObject
+) -> None:
+    stage = perform(script, mode, 1_800, luck)
+    deleted = {event.item_id for event in stage.events if isinstance(event, m.ItemDeleted)}
+    owed: list[str] = []
+    for event in stage.events:
+        if isinstance(event, m.SpeechStarted | m.AudioCommitted) and event.item_id not in owed:
+            owed.append(event.item_id)
+    ended = [e.item_id for e in stage.events if isinstance(e, m.TranscriptCompleted | m.TranscriptFailed)]
+    assert ended == [item_id for item_id in owed if item_id in ended], "in the order in which they began"
+    assert set(owed) - deleted <= set(ended)
+    assert len(set(ended)) == len(ended)
+    assert isinstance(stage.events[-1], m.SessionEnded)
+
+
+@settings(max_examples=120, deadline=None)
+@given(scripts, modes, st.data())
+def test_deltas_only_grow_and_add_up(script: list[Step], mode: TurnDetection | None, luck: st.DataObject) -> None:
+    stage = perform(script, mode, 1_000, luck)
+    shown: dict[str, str] = {}
+    finished: set[str] = set()
+    for event in stage.events:
+        if isinstance(event, m.TranscriptDelta):
+            assert event.item_id not in finished
+            assert event.text
+            shown[event.item_id] = shown.get(event.item_id, "") + event.text
+        elif isinstance(event, m.TranscriptCompleted):
+            assert event.transcript == shown.get(event.item_id, "")
+            finished.add(event.item_id)
+
+
+@settings(max_examples=60, deadline=None)
+@given(scripts, modes, st.data())
+def test_failing_models_lose_no_item(script: list[Step], mode: TurnDetection | None, luck: st.DataObject) -> None:
+    stage = Rehearsal(SessionSettings(turn_detection=mode, **PCM_16K))
+    stage.fail = lambda work: luck.draw(st.booleans())
+    for step in script:
+        if isinstance(step, m.Command):
+            stage.give(step).answer_all()
+        else:
+            stage.hear(step, 2_000)
+    stage.give(m.FinishSession()).answer_all()
+    deleted = {event.item_id for event in stage.events if isinstance(event, m.ItemDeleted)}
+    owed = {e.item_id for e in stage.events if isinstance(e, m.SpeechStarted | m.AudioCommitted)}
+    ended = [e.item_id for e in stage.events if isinstance(e, m.TranscriptCompleted | m.TranscriptFailed)]
+    assert owed - deleted <= set(ended)
+    assert len(set(ended)) == len(ended)
