@@ -1,0 +1,32 @@
+"""What tests of several floors share: servers that live as long as the test run."""
+
+import pytest
+
+from serving import Server
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """Gives the server that runs with these options, and starts it if need be."""
+    servers = {}
+
+    def serving(**options):
+        key = tuple(sorted(options.items()))
+        if key not in servers:
+            servers[key] = Server(**options)
+        return servers[key]
+
+    yield serving
+    for server in servers.values():
+        server.stop()
+
+
+@pytest.fixture
+def server(serve):
+    """The server that most tests share: without a key."""
+    return serve()
+
+
+@pytest.fixture(params=["ga", "beta"])
+def dialect(request):
+    return request.param

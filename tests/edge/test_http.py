@@ -1,0 +1,50 @@
+"""What plain HTTP gets: two pages, and elsewhere the envelope of an error with words in it (contract A.0)."""
+
+import httpx
+import pytest
+
+import hark
+from hark.app import REALTIME_PATHS
+
+
+def test_health(server):
+    answer = httpx.get(f"{server.url}/health")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_the_front_page_says_where_to_connect(server):
+    page = httpx.get(server.url).json()
+    assert (page["name"], page["version"]) == ("hark", hark.__version__)
+    assert page["realtime"] == f"ws{server.url.removeprefix('http')}/v1/realtime?intent=transcription"
+    assert httpx.get(page["health"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "says"),
+    [
+        *(("GET", path, 426, "upgrade_required", "ws://") for path in REALTIME_PATHS),
+        ("GET", "/v1/realtime/?intent=transcription", 426, "upgrade_required", "is a WebSocket"),
+        ("POST", "/v1/realtime", 426, "upgrade_required", "SDP"),
+        ("GET", "/nowhere", 404, "unknown_url", "/v1/realtime?intent=transcription"),
+        ("GET", "/v1/models/", 404, "unknown_url", "'/v1/models/'"),
+        ("POST", "/health", 405, "method_not_allowed", "POST is not allowed"),
+        ("DELETE", "/", 405, "method_not_allowed", "DELETE is not allowed"),
+        ("PUT", "/v1/realtime", 405, "method_not_allowed", "PUT is not allowed"),
+    ],
+)
+def test_anything_else_is_explained(server, method, path, status, code, says):
+    answer = httpx.request(method, f"{server.url}{path}")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    error = answer.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, code)
+    assert says in error["message"]
+
+
+def test_a_refused_method_is_told_the_allowed_ones(server):
+    assert "GET" in httpx.post(f"{server.url}/health").headers["allow"]
+
+
+def test_the_version_and_upgrade_headers_say_what_is_expected(server):
+    assert httpx.get(f"{server.url}/v1/realtime").headers["upgrade"] == "websocket"

@@ -1,0 +1,244 @@
+"""The loop of a session, with a real Session and models that answer when the test says so."""
+
+import asyncio
+import json
+
+import pytest
+
+from hark.core.messages import SessionEnded, SessionView
+from hark.core.settings import ModelCard, SessionSettings
+from hark.core.work import ScoreVoice, Transcribed, VoiceScored
+from hark.edge.pump import MAX_BACKLOG_S, MAX_QUEUED, Pump
+from hark.models.base import Utterance
+from hark.models.scripted import ScriptedEngine, ScriptedScorer
+from hark.session.session import Session
+from serving import COMPLETED, base64, speech
+
+CARD = ModelCard("scripted", "scripted")
+MANUAL = SessionSettings(turn_detection=None)
+PATIENCE_S = 20
+
+
+class Models:
+    """Compute on the caller's own loop. While `held` is set, work waits."""
+
+    def __init__(self):
+        self.held = False
+        self.waiting = []
+        self.submitted = 0
+
+    def submit(self, work, deliver):
+        self.submitted += 1
+        self.waiting.append((work, deliver))
+        if not self.held:
+            self.release()
+
+    def withdraw(self, deliver):
+        self.waiting = [entry for entry in self.waiting if entry[1] is not deliver]
+
+    def release(self):
+        self.held = False
+        for work, deliver in self.waiting:
+            asyncio.get_running_loop().call_soon(deliver, self._run(work))
+        self.waiting = []
+
+    @staticmethod
+    def _run(work):
+        if isinstance(work, ScoreVoice):
+            ((probabilities, state),) = ScriptedScorer().score([(work.audio, work.state)])
+            return VoiceScored(work.id, probabilities, state)
+        (hypothesis,) = ScriptedEngine().transcribe([Utterance(work.audio)])
+        return Transcribed(work.id, hypothesis)
+
+
+class Client:
+    """Frames as they are asked for, and what was sent back. After the last frame it stays until `vanishes`."""
+
+    def __init__(self, frames, *, vanishes=lambda: False):
+        self._frames = frames
+        self._vanishes = vanishes
+        self.read = 0
+        self.left = False
+        self.seen = []
+
+    async def frames(self):
+        try:
+            for frame in self._frames:
+                self.read += 1
+                yield frame
+            while not self._vanishes():
+                await asyncio.sleep(0)
+        finally:
+            self.left = True
+
+    async def send(self, frame):
+        self.seen.append(json.loads(frame))
+
+    def kinds(self):
+        return [event["type"] for event in self.seen]
+
+    def transcripts(self):
+        return [event["transcript"] for event in self.seen if event["type"] == COMPLETED]
+
+
+def pump(client, models, settings=MANUAL, dialect="ga", lifetime_s=3_600.0):
+    numbers = iter(range(10**9))
+
+    def new_id(prefix):
+        return f"{prefix}_{next(numbers)}"
+
+    view = SessionView("sess_1", 0, settings)
+    now = asyncio.get_running_loop().time()
+    session = Session(view, find_model=lambda name: CARD, new_id=new_id, now=now, lifetime_s=lifetime_s)
+    return Pump(session, dialect, models, send=client.send, new_id=new_id)
+
+
+def run(client, models=None, **options):
+    async def scenario():
+        async with asyncio.timeout(PATIENCE_S):
+            return await pump(client, models or Models(), **options).run(client.frames())
+
+    return asyncio.run(scenario())
+
+
+def frame(kind, **fields):
+    return json.dumps({"type": kind, **fields})
+
+
+def append(audio):
+    return frame("input_audio_buffer.append", audio=base64(audio))
+
+
+COMMIT, CLOSE = frame("input_audio_buffer.commit"), frame("session.close")
+
+
+def test_what_is_asked_is_answered_in_its_order():
+    said = [append(speech("alpha")), frame("response.create"), COMMIT, frame("nope"), frame("input_audio_buffer.clear")]
+    client = Client([*said, append(speech("bravo")), COMMIT, CLOSE])
+    assert run(client) == SessionEnded(1000, "")
+    order = [kind for kind in client.kinds() if not kind.startswith("conversation.")]
+    assert order == [
+        "session.created", "response.created", "response.done", "input_audio_buffer.committed", "error",
+        "input_audio_buffer.cleared", "input_audio_buffer.committed",
+    ]  # fmt: skip
+    assert client.transcripts() == ["alpha", "bravo"]
+    assert client.left
+
+
+@pytest.mark.parametrize("size", [960, 1_001, 48_000])
+@pytest.mark.parametrize("settings", [MANUAL, SessionSettings()])
+def test_the_size_of_the_chunks_changes_nothing(settings, size):
+    def told(size):
+        audio = speech("alpha", "juliett") + speech("bravo")
+        client = Client([*(append(audio[at : at + size]) for at in range(0, len(audio), size)), COMMIT, CLOSE])
+        run(client, settings=settings)
+        return [
+            (
+                event["type"],
+                {name: event[name] for name in event.keys() & {"audio_start_ms", "audio_end_ms", "transcript"}},
+            )
+            for event in client.seen
+            if not event["type"].endswith(".delta")
+        ]
+
+    assert told(size) == told(10**9)
+
+
+def test_a_dialect_may_change_on_the_way():
+    client = Client([frame("transcription_session.update", session={}), append(speech("alpha")), COMMIT, CLOSE])
+    run(client)
+    assert client.kinds()[:2] == ["session.created", "transcription_session.updated"]
+    assert "conversation.item.created" in client.kinds()
+    assert "conversation.item.added" not in client.kinds()
+
+
+def test_a_session_ends_when_its_time_is_over():
+    client = Client([append(speech("alpha"))])
+    ended = run(client, lifetime_s=0.05)
+    assert (ended.code, ended.reason) == (1001, "session_expired")
+    assert client.seen[-1]["error"]["code"] == "session_expired"
+    assert client.left
+
+
+def test_nothing_goes_on_when_the_client_is_gone():
+    models = Models()
+    models.held = True
+    client = Client([append(speech("alpha", "bravo")), COMMIT], vanishes=lambda: models.waiting)
+    assert run(client, models) is None
+    assert (models.submitted, models.waiting, client.left) == (1, [], True)
+    assert client.kinds() == ["session.created"]
+
+
+def test_a_client_that_is_gone_while_it_is_sent_something():
+    class Gone(Client):
+        async def send(self, frame):
+            raise ConnectionResetError
+
+    models, client = Models(), Gone([append(speech("alpha"))])
+    with pytest.raises(ConnectionResetError):
+        run(client, models)
+    assert models.waiting == []
+
+
+def test_a_result_for_a_session_that_is_over_is_dropped():
+    models = Models()
+    models.held = True
+    client = Client([append(speech("alpha"))], vanishes=lambda: models.waiting)
+
+    async def scenario():
+        pumping = asyncio.create_task(pump(client, models).run(client.frames()))
+        while not models.waiting:
+            await asyncio.sleep(0)
+        late = models.waiting[:]
+        await pumping
+        models.waiting = late
+        models.release()
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    assert client.kinds() == ["session.created"]
+
+
+# ---- a client that is faster than the models
+
+SAID = ("alpha", "bravo", "charlie")  # 0.6 s, and 0.45 s of silence around them
+TURNS = 300
+
+
+def overrun(settings):
+    """A client says 300 turns at once while no model answers; the frames that it got rid of, and, after the models have
+    caught up, what was understood."""
+    turn = [append(speech(*SAID))] + ([] if settings.turn_detection else [COMMIT])
+    client, models = Client([*(turn * TURNS), CLOSE]), Models()
+
+    async def scenario():
+        models.held = True
+        pumping = asyncio.create_task(pump(client, models, settings).run(client.frames()))
+        await quiet(client)
+        read = client.read
+        models.release()
+        async with asyncio.timeout(PATIENCE_S):
+            await pumping
+        return read
+
+    return asyncio.run(scenario()), client.transcripts()
+
+
+async def quiet(client):
+    """Until nothing was read from the client for a while of the loop's own turns."""
+    before = -1
+    while before != client.read:
+        before = client.read
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("settings", [SessionSettings(), MANUAL])
+def test_a_fast_client_loses_nothing(settings):
+    assert overrun(settings)[1] == [" ".join(SAID)] * TURNS
+
+
+@pytest.mark.parametrize("settings", [SessionSettings(), MANUAL])
+def test_a_fast_client_is_made_to_wait(settings):
+    most = 2 * MAX_BACKLOG_S + MAX_QUEUED  # each turn is more than a second, and two frames at most
+    assert overrun(settings)[0] <= most < TURNS

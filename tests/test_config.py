@@ -1,0 +1,126 @@
+"""Options and keys: which value counts, what is refused before the server starts, what is never shown."""
+
+import pytest
+from pydantic import ValidationError
+
+from hark.auth import ANONYMOUS, Keys
+from hark.cli.main import app
+from hark.config import Settings
+from hark.errors import AuthError, OperatorError
+
+KEY = "sk-one-two-three"
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch, tmp_path):
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"HARK_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+# ---- which value counts
+
+
+def test_the_flag_over_the_environment_over_the_file_over_the_default(monkeypatch, tmp_path):
+    assert Settings().port == 8_000
+    (tmp_path / ".env").write_text("HARK_PORT=1\nHARK_HOST=::1\nOTHER=x\n")
+    assert (Settings().port, Settings().host) == (1, "::1")
+    monkeypatch.setenv("HARK_PORT", "2")
+    assert (Settings().port, Settings().host) == (2, "::1")
+    assert Settings(port=3).port == 3
+
+
+@pytest.mark.parametrize(("line", "expected"), [("--port 3", (3, "::1")), ("--host 127.0.0.1", (2, "127.0.0.1"))])
+def test_a_flag_leaves_the_other_variables_in_force(monkeypatch, line, expected):
+    monkeypatch.setenv("HARK_PORT", "2")
+    monkeypatch.setenv("HARK_HOST", "::1")
+    _, bound, _ = app.parse_args(f"serve {line}")
+    settings = bound.arguments["settings"]
+    assert (settings.port, settings.host) == expected
+
+
+def test_every_option_has_an_environment_variable(monkeypatch):
+    given = {
+        "host": "::1", "port": "9000", "model": "m", "voice_model": "v", "api_key": KEY, "allow_anonymous": "true",
+        "models_dir": "models", "threads": "2", "max_session_minutes": "5", "log_level": "debug",
+    }  # fmt: skip
+    assert given.keys() >= {name for name, field in Settings.model_fields.items() if field.description}
+    for name, value in given.items():
+        monkeypatch.setenv(f"HARK_{name.upper()}", value)
+    assert Settings() == Settings(**given)
+
+
+@pytest.mark.parametrize("name", ["port", "api_key", "models_dir", "threads", "log_level"])
+def test_an_empty_variable_is_none(monkeypatch, name):
+    monkeypatch.setenv(f"HARK_{name.upper()}", "")
+    assert Settings() == Settings(_env_file=None)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"port": -1}, {"port": 65_536}, {"threads": 0}, {"max_session_minutes": 0}, {"log_level": "loud"}, {"port": "x"}],
+)
+def test_what_is_out_of_range_is_refused_by_name(options):
+    with pytest.raises(ValidationError, match=next(iter(options))):
+        Settings(**options)
+
+
+# ---- what is not safe
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "speech.example", "*"])
+def test_others_are_let_in_only_with_a_key_or_on_purpose(monkeypatch, host):
+    with pytest.raises(OperatorError, match=r"no key is set.*HARK_API_KEY.*--allow-anonymous"):
+        Settings(host=host).check()
+    with pytest.raises(OperatorError, match="no key is set"):
+        Settings(host=host, api_key="").check()
+    Settings(host=host, api_key=KEY).check()
+    Settings(host=host, allow_anonymous=True).check()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_this_machine_needs_no_key(host):
+    Settings(host=host).check()
+
+
+def test_the_key_is_not_shown():
+    settings = Settings(api_key=KEY)
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert KEY not in shown
+    assert settings.api_key.get_secret_value() == KEY
+
+
+# ---- who is let in
+
+
+@pytest.mark.parametrize("key", [None, ""])
+@pytest.mark.parametrize("sent", [[], ["anything"], ["undefined", "null"]])
+def test_without_a_key_anything_will_do(key, sent):
+    keys = Keys(key)
+    assert not keys.required
+    assert keys.admit(sent) == ANONYMOUS
+
+
+def test_with_a_key_it_must_be_among_what_is_sent():
+    keys = Keys(KEY)
+    assert keys.required
+    assert keys.admit(["undefined", KEY]).name == "key"
+    for wrong in ([""], ["x"], [KEY + " "], [KEY.upper()], ["é" * 20]):
+        with pytest.raises(AuthError, match="Incorrect API key provided") as caught:
+            keys.admit(wrong)
+        assert caught.value.code == "invalid_api_key"
+        assert KEY not in caught.value.message
+    with pytest.raises(AuthError, match="Missing bearer") as caught:
+        keys.admit([])
+    assert caught.value.code is None
+
+
+@pytest.mark.parametrize(("sent", "shown"), [("sk-1234567890", "sk***90"), ("12345678", "***"), ("", "***")])
+def test_a_wrong_key_is_shown_by_its_ends(sent, shown):
+    with pytest.raises(AuthError) as caught:
+        Keys(KEY).admit([sent])
+    assert f"provided: {shown}." in caught.value.message
+
+
+def test_keys_do_not_show_themselves():
+    assert KEY not in f"{Keys(KEY)!r}{Keys(KEY)}"
