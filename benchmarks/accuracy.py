@@ -88,8 +88,9 @@ async def measure(clips: list[Clip], options: argparse.Namespace) -> dict[str, A
     words = [total for clip, total in scored if clip["score"].startswith("wer")]
     turns = "manual" if options.manual else f"server_vad {options.silence_ms or 'default'}"
     return {
-        "machine": f"{os.cpu_count()} x {platform.processor() or platform.machine()}, {platform.system()}",
+        "machine": machine(),
         "turns": turns,
+        "pace": options.pace,
         "kinds": kinds,
         "word_error_rate": round(_sum(words).rate, 4),
         "no_speech_clips": len(silent),
@@ -126,6 +127,14 @@ async def _server(url: str | None) -> AsyncIterator[str]:
         yield own
 
 
+def machine() -> str:
+    """Cores and processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} x {names[0] if names else platform.machine()}"
+
+
 def _sum(scores: list[Score]) -> Score:
     total = Score(0, 0, 0)
     for one in scores:
@@ -148,6 +157,9 @@ def show(report: dict[str, Any], console: Console) -> None:
     console.print(
         f"Clips without speech that stayed empty: {report['no_speech_empty']} of {report['no_speech_clips']}."
     )
+    if report["pace"] is not None:
+        console.print(f"{report['audio_s']:.0f} s of audio, played at {report['pace']:g} times its speed.")
+        return
     speed = f"{report['audio_s']:.0f} s of audio in {report['seconds']:.0f} s: real-time factor"
     console.print(f"{speed} {report['real_time_factor']:.3f} on {report['machine']}.")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from hark.core import messages as m
-from hark.core.settings import ModelCard, SessionSettings
+from hark.core.settings import ModelCard, Patch, SessionSettings, TurnDetection
 from hark.core.work import Audio, Result, ScoreVoice, Transcribe, Transcribed, VoiceScored, Work, WorkFailed
 from hark.errors import ModelError
 from hark.models.base import Utterance
@@ -89,6 +89,12 @@ class Rehearsal:
             pass
         return self
 
+    def score_all(self) -> Rehearsal:
+        """The voice detector answers and the engine does not."""
+        while self.answer(ScoreVoice):
+            pass
+        return self
+
     def wait(self, seconds: float) -> Rehearsal:
         """Let the clock run, timers included."""
         end = self.now + seconds
@@ -101,6 +107,14 @@ class Rehearsal:
 
     def said(self, *kinds: type) -> list[m.Event]:
         return [event for event in self.events if isinstance(event, kinds)]
+
+    def requests(self, *, final: bool) -> list[Transcribe]:
+        """What the engine was asked so far."""
+        return [work for work in self.asked if isinstance(work, Transcribe) and work.final == final]
+
+    def set(self, **changed: object) -> Rehearsal:
+        """Update the settings by a patch of these fields."""
+        return self.give(m.UpdateSettings(patch=Patch(**changed)))
 
     def transcripts(self) -> list[str]:
         return [event.transcript for event in self.events if isinstance(event, m.TranscriptCompleted)]
@@ -120,6 +134,11 @@ class Rehearsal:
             ((probabilities, state),) = ScriptedScorer().score([(work.audio, work.state)])
             return VoiceScored(work.id, probabilities, state)
         return Transcribed(work.id, ScriptedEngine().transcribe([Utterance(work.audio)])[0])
+
+
+def staged(turn_detection: TurnDetection | None, **more: object) -> Rehearsal:
+    """A rehearsal with this turn detection."""
+    return Rehearsal(SessionSettings(turn_detection=turn_detection, **(PCM_16K | more)))
 
 
 def names(events: Iterable[m.Event]) -> list[str]:

@@ -6,12 +6,12 @@ from typing import TypeAlias
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rehearsal import PCM_16K, Rehearsal, pcm, say
 
 from hark.core import messages as m
 from hark.core.settings import AudioFormat, Patch, SessionSettings, TurnDetection, TurnDetectionPatch
 from hark.core.work import Audio, ScoreVoice, Transcribe
 from hark.models.scripted import WORDS
+from rehearsal import PCM_16K, Rehearsal, pcm, say
 
 Step: TypeAlias = "Audio | m.AnyCommand"
 
@@ -146,3 +146,30 @@ def test_failing_models_lose_no_item(script: list[Step], mode: TurnDetection | N
     ended = [e.item_id for e in stage.events if isinstance(e, m.TranscriptCompleted | m.TranscriptFailed)]
     assert owed - deleted <= set(ended)
     assert len(set(ended)) == len(ended)
+
+
+waits = st.sampled_from([0.5, 3.0, 6.0, 70.0])
+spells = st.lists(st.one_of(speech, speech, commands, waits), min_size=1, max_size=10)
+
+
+@settings(max_examples=120, deadline=None)
+@given(spells, modes, st.data())
+def test_clients_and_models_that_fall_silent_lose_no_item(
+    spells: list[Step | float], mode: TurnDetection | None, luck: st.DataObject
+) -> None:
+    stage = Rehearsal(SessionSettings(turn_detection=mode, **PCM_16K))
+    for step in spells:
+        if isinstance(step, float):
+            stage.wait(step)
+        elif isinstance(step, m.Command):
+            stage.give(step)
+        else:
+            stage.hear(step, 2_000, answering=False)
+        _let_answer(stage, luck)
+    stage.give(m.FinishSession()).wait(1_000)
+    deleted = {event.item_id for event in stage.events if isinstance(event, m.ItemDeleted)}
+    owed = {e.item_id for e in stage.events if isinstance(e, m.SpeechStarted | m.AudioCommitted)}
+    ended = [e.item_id for e in stage.events if isinstance(e, m.TranscriptCompleted | m.TranscriptFailed)]
+    assert owed - deleted <= set(ended)
+    assert len(set(ended)) == len(ended)
+    assert isinstance(stage.events[-1], m.SessionEnded)

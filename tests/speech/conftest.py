@@ -9,11 +9,10 @@ pytest.register_assert_rewrite("listening")
 # The gaps of the official types are listed once, in the test of the protocol.
 sys.path.append(str(Path(__file__).parents[1] / "protocol"))
 
-from listening import Process  # noqa: E402
-
 from hark.audio.files import read_audio  # noqa: E402
 from hark.models.files import DEFAULTS  # noqa: E402
 from hark.models.pull import models_folder, pull  # noqa: E402
+from listening import Process  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import pytest
+
 from listening import BECKETT, HARK, STARTED, Process, configure, environment, send, server_vad, words
 
 PATIENCE_S = 60

@@ -3,6 +3,8 @@
 import numpy as np
 import pybase64
 import pytest
+
+from hark.audio.formats import decode
 from listening import (
     BECKETT,
     COMMITTED,
@@ -22,8 +24,6 @@ from listening import (
     turns_of,
     words,
 )
-
-from hark.audio.formats import decode
 
 EMPTY = "input_audio_buffer_commit_empty"
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from hark.audio.formats import encode
 from listening import (
     BECKETT,
     COMMITTED,
@@ -21,8 +23,6 @@ from listening import (
     server_vad,
     words,
 )
-
-from hark.audio.formats import encode
 
 CHUNK_MS = 250
 FASTER = 2

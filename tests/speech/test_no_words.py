@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from listening import COMPLETED, STARTED, configure, hear, send, server_vad, turns_of
 
 RATE = 16_000

@@ -10,12 +10,12 @@ from collections import defaultdict
 import openai.types.beta.realtime as beta_types
 import openai.types.realtime as ga_types
 import pytest
-from listening import BECKETT, check, error_rate, pieces, silence
 from openai import AsyncOpenAI
 from pydantic import TypeAdapter
 from test_official_types import without_gaps
 
 from hark.audio.formats import encode
+from listening import BECKETT, check, error_rate, pieces, silence
 from serving import COMPLETED, base64
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")

@@ -10,9 +10,8 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import uvloop
 from rich.console import Console
 
 from hark.app import running
@@ -35,7 +34,17 @@ def serve_command(settings: Settings, *, self_check: bool) -> None:
     needed = [*catalog.files(), *(["samples"] if self_check else [])]
     if missing(needed, models_folder(settings.models_dir)):
         pull_command(needed, models_dir=settings.models_dir)
-    uvloop.run(_serve(settings, self_check=self_check))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, self_check=self_check))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it exists; Windows has none and keeps its own."""
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _serve(settings: Settings, *, self_check: bool) -> None:

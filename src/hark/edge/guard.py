@@ -1,7 +1,8 @@
 """What a connection shows of itself: its signs of dialect, its credentials, where it comes from.
 
 Rule: a credential may stand wherever real clients put it (contract I.11); none is ever logged. A browser page from
-elsewhere may not use a server without keys: it could listen in, or spend the machine (design, "Browsers and keys").
+elsewhere may not use a server without keys: it could listen in, or spend the machine (docs/architecture.md, "Browsers
+and keys").
 """
 
 from __future__ import annotations

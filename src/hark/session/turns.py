@@ -21,10 +21,10 @@ from hark.core.settings import Eagerness, TurnDetection
 from hark.core.work import WINDOW_SAMPLES
 from hark.session.buffer import to_samples
 
-# A click or a cough can lift one or two windows; the shortest words last three (measured, docs/turns.md).
+# A click or a cough can lift one or two windows; spoken words, nearly all of them, lift four and more (docs/turns.md).
 ONSET_WINDOWS: Final = 3
 # Silero's own iterator ends speech 0.15 below the threshold that starts it (silero-vad, utils_vad.py); with that, soft
-# syllables split more turns and cost 0.4 points of word error rate on read speech (docs/turns.md).
+# syllables split more turns, which costs 0.3 points of word error rate on read speech (docs/turns.md).
 HYSTERESIS: Final = 0.25
 # In manual mode a miss loses words and a false start costs one request, so the bar is lower.
 MANUAL_THRESHOLD: Final = 0.4

@@ -1,0 +1,374 @@
+"""The documents say what the code does: whatever users can meet stands in them, and nothing stands there that is gone.
+
+Rule: what there is comes from the code, what is said of it from the tables and lists of the pages, so a mend is one
+line there. Examples are taken out of the pages and run.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from hark.cli.main import app
+from hark.config import Settings
+from hark.core import messages as m
+from hark.core.settings import AudioFormat, SessionSettings
+from hark.errors import CallerError
+from hark.models.base import LoadOptions, Utterance
+from hark.models.catalog import OPENAI_NAMES, installed
+from hark.models.files import MODEL_FILES
+from hark.models.pull import models_folder
+from hark.protocol import sessions
+from hark.protocol.dialects import DIALECTS
+from hark.protocol.wire import CLIENT_EVENTS
+from hark.session import jobs, session, transcript, turns
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "hark"
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+# ---- reading pages -------------------------------------------------------------------------------------------------
+
+
+def page(name):
+    return (ROOT / name).read_text("utf-8")
+
+
+def section(name, title):
+    """The text under a heading, up to the next one of its level or above."""
+    level, text = re.search(rf"^(#+) {re.escape(title)}\n(.*)", page(name), re.MULTILINE | re.DOTALL).groups()
+    return re.split(rf"^#{{1,{len(level)}}} ", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def table(text, *first_columns):
+    """Rows, as lists of cells, of the tables whose head begins with these columns."""
+    found, inside = [], False
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip()[1:-1].split("|")] if line.startswith("|") else []
+        if not inside or not cells:
+            inside = bool(cells) and tuple(cells[: len(first_columns)]) == first_columns
+        elif not set(line) <= set("|-"):
+            found.append(cells)
+    return found
+
+
+def codes(cell):
+    """What stands between backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def blocks(text, language=""):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def slug(title):
+    return re.sub(r"[^\w\- ]", "", title.replace("`", "").lower()).replace(" ", "-")
+
+
+# ---- reading the source --------------------------------------------------------------------------------------------
+
+
+def trees():
+    return [ast.parse(path.read_text("utf-8")) for path in SOURCE.rglob("*.py")]
+
+
+def written(node):
+    """The text of a string in the source, with … for what is put in; None for other expressions."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+    return None
+
+
+def covers(pattern, text, match=re.search):
+    """Whether the pieces of `pattern` between its … stand in `text`, in order."""
+    return match(".*".join(map(re.escape, pattern.split("…"))), text, re.DOTALL) is not None
+
+
+# ---- pages ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_index_has_every_page():
+    linked = re.findall(r"\]\((\w+\.md)\)", page("docs/README.md"))
+    assert sorted([*linked, "README.md"]) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        there = (path.parent / name) if name else path
+        assert there.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", there.read_text("utf-8"), re.MULTILINE)
+            assert anchor in map(slug, titles), target
+
+
+# ---- README and CONTRIBUTING ---------------------------------------------------------------------------------------
+
+
+def test_every_dependency_has_its_reason():
+    needed = {re.match(r"[\w-]+", entry)[0] for entry in PROJECT["project"]["dependencies"]}
+    assert {codes(row[0])[0] for row in table(page("README.md"), "dependency")} == needed
+
+
+def test_the_sdk_example_hears_what_is_said(serve, tmp_path):
+    server = serve(model="moonshine-tiny-en", voice_model="silero-vad")
+    example = next(block for block in blocks(page("README.md"), "python") if "AsyncOpenAI" in block)
+    assert "http://127.0.0.1:8000/v1" in example
+    script = tmp_path / "example.py"
+    script.write_text(example.replace("http://127.0.0.1:8000", server.url), "utf-8")
+    sample = models_folder() / "samples" / "beckett.wav"
+    run = subprocess.run([sys.executable, script, sample], capture_output=True, text=True, timeout=60, check=True)
+    live, whole = run.stdout.strip().split("\nThe whole transcript: ")
+    assert live == whole
+    assert {"ever", "tried", "failed", "no", "matter", "again", "better"} <= set(re.findall(r"\w+", whole.lower()))
+
+
+def test_every_make_target_is_listed():
+    targets = dict(re.findall(r"^([a-z-]+):.*## (.*)$", page("Makefile"), re.MULTILINE))
+    listed = {codes(row[0])[0].removeprefix("make "): row[1] for row in table(page("CONTRIBUTING.md"), "command")}
+    assert listed == targets
+
+
+# ---- architecture --------------------------------------------------------------------------------------------------
+
+
+def test_the_tree_is_the_files_that_there_are():
+    folder, listed = "", set()
+    for line in blocks(section("docs/architecture.md", "The house"))[0].splitlines()[1:]:
+        name = line.split()[0]
+        assert len(line.split()) > 1 or name.endswith("/"), f"{name} needs a word of what it is"
+        if name.endswith("/"):
+            folder = name
+        else:
+            listed.add((folder if line.startswith("    ") else "") + name)
+    assert listed == {
+        path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if path.name != "__init__.py"
+    }
+
+
+def test_the_floors_are_those_that_the_linter_holds():
+    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert blocks(section("docs/architecture.md", "Floors, and the two guards"))[0].split("\n")[:-1] == layers
+
+
+# ---- options and commands ------------------------------------------------------------------------------------------
+
+
+def test_every_option_of_the_server_has_its_row():
+    expected = []
+    for name, field in Settings.model_fields.items():
+        default = {None: "none", False: "off", True: "on"}.get(field.default, f"`{field.default}`")
+        flag = name.replace("_", "-")
+        expected.append([f"`--{flag}`", f"`HARK_{name.upper()}`", default, field.description])
+    assert table(page("docs/configuration.md"), "flag", "environment") == expected
+
+
+@pytest.mark.parametrize("command", [name for name in app if not name.startswith("-")])
+def test_every_flag_of_a_command_has_its_row(command):
+    rows = table(section("docs/configuration.md", f"hark {command}"), "flag")
+    listed = {flag for row in rows for flag in codes(row[0])}
+    there = {name for argument in app[command].assemble_argument_collection() for name in argument.names}
+    assert listed == {name for name in there if name.startswith("-") and not name.startswith("--no-")}
+
+
+# ---- protocol ------------------------------------------------------------------------------------------------------
+
+PROTOCOL = "docs/protocol.md"
+ITEM = m.Item("item_1")
+VIEWS = [m.SessionView("sess_1", 0, SessionSettings(kind=kind)) for kind in ("transcription", "realtime")]
+# One of each event there is.
+EVENTS = [
+    *(kind(view) for kind in (m.SessionCreated, m.SessionUpdated) for view in VIEWS),
+    m.SpeechStarted("item_1", 0),
+    m.SpeechStopped("item_1", 0),
+    m.AudioCommitted("item_1", None),
+    m.AudioCleared(),
+    m.ItemAdded(ITEM, None),
+    m.ItemRetrieved(ITEM, None, AudioFormat()),
+    m.ItemDeleted("item_1"),
+    m.TranscriptDelta("item_1", "word"),
+    m.TranscriptCompleted("item_1", "word", m.Usage("tokens", 1, 1, 1, 1), 0, 1),
+    m.TranscriptFailed("item_1", CallerError("no")),
+    m.ResponseRefused("resp_1"),
+    m.Refused(CallerError("no"), None),
+    m.SessionEnded(1000, ""),
+]
+
+
+def test_every_client_event_has_its_row():
+    rows = table(section(PROTOCOL, "Client events"), "event")
+    assert sorted(codes(row[0])[0] for row in rows) == list(CLIENT_EVENTS)
+
+
+def test_every_server_event_has_its_row_and_dialect():
+    assert {type(event) for event in EVENTS} == set(m.Event.__args__), "EVENTS above needs one of each"
+    sent = {
+        name: {msgspec.json.decode(frame)["type"] for event in EVENTS for frame in dialect.encode(event, str)}
+        for name, dialect in DIALECTS.items()
+    }
+    expected = dict.fromkeys(sent["ga"] & sent["beta"], "both")
+    expected |= dict.fromkeys(sent["ga"] - sent["beta"], "GA") | dict.fromkeys(sent["beta"] - sent["ga"], "beta")
+    rows = table(section(PROTOCOL, "Server events"), "event")
+    assert {codes(row[0])[0]: row[1] for row in rows} == expected
+
+
+@pytest.mark.parametrize(("column", "shape"), [(0, sessions.GaSession), (1, sessions.BetaSession)])
+def test_every_field_of_a_session_has_its_row(column, shape):
+    listed = {path for row in table(section(PROTOCOL, "Settings"), "GA", "beta") for path in codes(row[column])}
+    assert listed == set(leaves(msgspec.inspect.type_info(shape)))
+
+
+def leaves(kind, path=""):
+    """Dotted paths of the values that a struct can hold."""
+    options = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+    structs = [option for option in options if isinstance(option, msgspec.inspect.StructType)]
+    for struct in structs:
+        for field in struct.fields:
+            yield from leaves(field.type, f"{path}.{field.encode_name}".strip("."))
+    if not structs or any(isinstance(option, msgspec.inspect.LiteralType) for option in options):
+        yield path
+
+
+def test_every_error_code_has_its_row():
+    listed = {code for row in table(section(PROTOCOL, "Error codes"), "code") for code in codes(row[0])}
+    used = {code for tree in trees() for node in ast.walk(tree) for code in error_codes(node)}
+    pairs = {(code, row) for code in used for row in listed if covers(code, row, re.fullmatch)}
+    assert {code for code, _ in pairs} == used
+    assert {row for _, row in pairs} == listed
+
+
+def error_codes(node):
+    """The codes that one node gives: code="…" in a call, a default, an assignment or a dict."""
+    match node:
+        case ast.keyword(arg="code", value=value) | ast.Assign(targets=[ast.Name(id="code")], value=value):
+            values = [value]
+        case ast.FunctionDef(args=ast.arguments(kwonlyargs=names, kw_defaults=given)):
+            values = [value for name, value in zip(names, given, strict=True) if name.arg == "code"]
+        case ast.Dict(keys=keys, values=given):
+            values = [value for key, value in zip(keys, given, strict=True) if key and written(key) == "code"]
+        case _:
+            return
+    for value in values:
+        for choice in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
+            if re.fullmatch(r"[a-z_…]+", code := written(choice) or ""):
+                yield code
+
+
+def test_every_cited_finding_is_explained():
+    explained = {row[0] for row in table(page(PROTOCOL), "cited as")}
+    cited = set()
+    for folder in ("src", "tests", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = re.sub(r"\s*\n\s*(?:# )?", " ", path.read_text("utf-8"))
+            for list_ in re.findall(r"\bcontract ((?:fact \d+|[A-J](?:\.\d+)?)(?:(?:, | and )[A-J]\.\d+)*)\b", text):
+                cited |= set(re.split(", | and ", list_))
+            cited |= set(re.findall(r"\(([A-J]\.\d+)\)", text))
+    assert cited - explained == set()
+
+
+# ---- models, turns -------------------------------------------------------------------------------------------------
+
+
+def test_every_model_name_has_its_row():
+    rows = table(section("docs/models.md", "Names that clients use"), "name")
+    shapes = {"duration": "seconds", "tokens": "tokens"}
+    expected = [[f"`{c.name}`", shapes[c.usage], "client" if c.live else "server"] for c in OPENAI_NAMES]
+    assert rows == expected
+
+
+def test_every_model_file_has_its_row():
+    rows = table(section("docs/models.md", "What Hark can fetch"), "name")
+    assert rows == [
+        [f"`{e.name}`", e.summary, e.licence, f"{e.size / 1e6:.1f} MB", f"`{e.wheel.requirement}`"]
+        for e in MODEL_FILES.values()
+    ]
+
+
+def test_the_toy_plug_in_transcribes(serve, tmp_path, monkeypatch):
+    text = section("docs/models.md", "Your own model")
+    (module,) = blocks(text, "python")
+    project = tomllib.loads(blocks(text, "toml")[0])
+    (group, entries), *_ = project["project"]["entry-points"].items()
+    (tmp_path / "hark_toy.py").write_text(module, "utf-8")
+    info = tmp_path / "hark_toy-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hark-toy\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()))
+    monkeypatch.syspath_prepend(tmp_path)
+    engine = installed()["toy"].load(LoadOptions(tmp_path))
+    heard = engine.transcribe([Utterance(np.zeros(48_000, np.float32))] * 2)
+    assert [hypothesis.text for hypothesis in heard] == ["About 3 seconds of speech."] * 2
+    with serve(model="toy").session() as wire:
+        assert wire.hear("alpha", "bravo", "charlie") == "About 1 seconds of speech."
+
+
+def test_the_constants_of_turns_are_those_of_the_code():
+    def time(samples):
+        return f"{samples // 16_000} s" if samples >= 16_000 else f"{samples * 1000 // 16_000} ms"
+
+    plain = {
+        name: str(getattr(module, name))
+        for module, names in (
+            (turns, ("ONSET_WINDOWS", "HYSTERESIS", "MANUAL_THRESHOLD")),
+            (jobs, ("PARTIAL_SHARE", "EVIDENCE_WINDOWS", "MIN_EVIDENCE", "MIN_LOGPROB")),
+            (transcript, ("AGREEMENT", "HELD_BACK", "SURE", "PATIENCE")),
+        )
+        for name in names
+    }
+    times = {
+        name: time(getattr(jobs, name)) for name in ("LEAD", "TAIL", "PARTIAL_STEP", "HARD_CUT", "HARD_CUT_SEARCH")
+    }
+    cuts = ", ".join(f"{time(length)}: {time(pause)}" for length, pause in jobs.SOFT_CUTS)
+    expected = plain | times | {"SOFT_CUTS": cuts, "STALL_S": f"{session.STALL_S} s"}
+    listed = {codes(row[0])[0]: row[1] for row in table(page("docs/turns.md"), "constant")}
+    assert listed == expected
+    waits = dict(re.findall(r"`(\w+)` (\d+) ms", section("docs/turns.md", "semantic_vad").replace("`medium` and ", "")))
+    waits["medium"] = waits["auto"]
+    assert {name: int(wait) for name, wait in waits.items()} == turns.EAGERNESS_SILENCE_MS
+
+
+# ---- troubleshooting -----------------------------------------------------------------------------------------------
+
+# Too little of a message stands in the source to be found by it: its parts are looked for instead.
+ONLY_PARTS = {"… …", "…. …", "…: ….…"}
+
+
+def test_every_message_leads_to_a_mend():
+    text = page("docs/troubleshooting.md")
+    listed = [code for _, code in re.findall(r"^- (``?)(.+?)\1$", text, re.MULTILINE)]
+    said = set().union(*map(messages, trees())) - ONLY_PARTS
+    assert [text for text in said if not any(covers(pattern, text) for pattern in listed)] == []
+    strings = {text for tree in trees() for node in ast.walk(tree) if (text := written(node))}
+    assert [pattern for pattern in listed if not any(covers(pattern, text) for text in strings)] == []
+
+
+def messages(tree):
+    """What the errors of a file say: their first string, in place or under a name assigned in the same function."""
+    for scope in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+        nodes = list(ast.walk(scope))
+        assigned = {
+            target.id: text
+            for node in nodes
+            if isinstance(node, ast.Assign) and (text := written(node.value))
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for call in nodes:
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id.endswith("Error"):
+                argument = call.args[1 if call.func.id == "SettingsError" else 0] if call.args else None
+                text = assigned.get(argument.id) if isinstance(argument, ast.Name) else written(argument)
+                if text:
+                    yield text
