@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 from typing import Annotated, NoReturn
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 from rich.console import Console
+from rich.text import Text
 
 import hark
 from hark.cli.pull import pull_command
@@ -20,8 +21,19 @@ from hark.cli.transcribe import transcribe_command
 from hark.config import Settings
 from hark.errors import HarkError
 
-app = App(name="hark", help="Realtime speech transcription on your own machine, over OpenAI's Realtime API.")
-app.version = hark.__version__
+
+def _one_line(error: CycloptsError) -> Text:
+    """What the command line has wrong, in the form of every other complaint."""
+    cause = error.__cause__
+    return _complaint(_option(cause, "--", "-") if isinstance(cause, ValidationError) else str(error))
+
+
+app = App(
+    name="hark",
+    help="Realtime speech transcription on your own machine, over OpenAI's Realtime API.",
+    version=hark.__version__,
+    error_formatter=_one_line,
+)
 
 Options = Annotated[Settings | None, Parameter(name="*")]
 
@@ -47,17 +59,27 @@ app.command(pull_command, name="pull")
 def main() -> None:
     """The console script."""
     try:
-        app()
+        app(sys.argv[1:])
     except ValidationError as error:
-        first = error.errors()[0]
-        option = "HARK_" + "_".join(str(part) for part in first["loc"]).upper()
-        _give_up(f"{option}: {first['msg'].lower()}, got {first['input']!r}.", 2)
+        _give_up(_option(error, "HARK_", "_"), 2)
     except HarkError as error:
         _give_up(error.message, 1)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
+def _option(error: ValidationError, prefix: str, joint: str) -> str:
+    """The first option that is wrong, spelled as it was given: --max-session-minutes, or HARK_MAX_SESSION_MINUTES."""
+    first = error.errors()[0]
+    name = joint.join(str(part) for part in first["loc"]).replace("_", joint)
+    said = first["msg"][:1].lower() + first["msg"][1:]
+    return f"{prefix}{name if joint == '-' else name.upper()}: {said}; got {first['input']!r}."
+
+
+def _complaint(message: str) -> Text:
+    return Text.assemble(("hark: ", "bold red"), message)
+
+
 def _give_up(message: str, code: int) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]hark:[/] {message}")
+    Console(stderr=True, highlight=False, soft_wrap=True).print(_complaint(message))
     sys.exit(code)
