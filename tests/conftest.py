@@ -1,8 +1,15 @@
 """What tests of several floors share: servers that live as long as the test run."""
 
+import os
+
 import pytest
+from hypothesis import settings
 
 from serving import Server
+
+# CI tries the same examples each time; a developer's runs look for new ones.
+settings.register_profile("ci", derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 @pytest.fixture(scope="session")

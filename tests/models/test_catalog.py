@@ -96,3 +96,10 @@ def test_files_are_those_of_the_default_models_alone():
 def test_a_model_that_is_not_there(chosen, told):
     with pytest.raises(OperatorError, match=told):
         of(**chosen)
+
+
+def test_two_plugins_may_not_offer_one_name(monkeypatch):
+    twice = EntryPoints(EntryPoint(name, "hark.models.scripted:plugin", catalog.GROUP) for name in ("one", "two"))
+    monkeypatch.setattr(catalog, "entry_points", lambda group: twice)
+    with pytest.raises(OperatorError, match="Two plug-ins offer a model 'scripted': 'two' and another"):
+        installed()

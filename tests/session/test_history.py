@@ -68,21 +68,20 @@ def _let_answer(stage: Rehearsal, luck: st.DataObject | None) -> None:
 
 def history(stage: Rehearsal) -> tuple[list[object], dict[str, list[object]]]:
     """What happened, less what may depend on speed: how items' texts interleave with other events, how text was cut
-    into deltas, and whether words of an item that never came to an end were shown before."""
+    into deltas, whether words of an item that never came to an end were shown before, and whether an item had come to
+    its end before it was deleted."""
     texts = (m.TranscriptDelta, m.TranscriptCompleted, m.TranscriptFailed)
     happened = [
         (event.error.message, event.event_id) if isinstance(event, m.Refused) else event
         for event in stage.events
         if not isinstance(event, texts)
     ]
-    ends = {e.item_id for e in stage.events if isinstance(e, m.TranscriptCompleted | m.TranscriptFailed)}
-    items: dict[str, list[object]] = {item_id: [""] for item_id in ends}
+    deleted = {event.item_id for event in stage.events if isinstance(event, m.ItemDeleted)}
+    items: dict[str, list[object]] = {}
     for event in stage.events:
-        if isinstance(event, m.TranscriptCompleted):
-            items[event.item_id] += [event]
-            items[event.item_id][0] = event.transcript
-        elif isinstance(event, m.TranscriptFailed):
-            items[event.item_id] += ["failed", event.error.message]
+        if isinstance(event, m.TranscriptCompleted | m.TranscriptFailed) and event.item_id not in deleted:
+            end = event if isinstance(event, m.TranscriptCompleted) else event.error.message
+            items.setdefault(event.item_id, []).append(end)
     return happened, items
 
 

@@ -248,3 +248,17 @@ def test_a_sample_may_be_split_between_chunks():
         split.give(m.AppendAudio(audio=data[first : first + 1_601])).answer_all()
     assert times(split) == times(whole)
     assert split.transcripts() == whole.transcripts()
+
+
+def test_leaving_a_live_model_turns_detection_on_again_unless_it_was_chosen():
+    stage = Rehearsal().set(transcription=TranscriptionPatch(model="gpt-live-transcribe"))
+    assert stage.session.settings.turn_detection is None
+    stage.set(transcription=TranscriptionPatch(model="gpt-4o-transcribe"))
+    assert stage.session.settings.turn_detection == TurnDetection()
+    stage.set(turn_detection=None).set(transcription=TranscriptionPatch(model="scripted"))
+    assert stage.session.settings.turn_detection is None
+
+
+def test_what_the_session_began_with_counts_as_chosen():
+    stage = staged(None).set(transcription=TranscriptionPatch(model="gpt-4o-transcribe"))
+    assert stage.session.settings.turn_detection is None

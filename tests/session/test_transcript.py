@@ -162,3 +162,10 @@ def test_a_model_that_never_changes_its_mind_is_quoted_exactly(groups, lengths):
         transcript.add_partial(_hypothesis(groups[:length], SURELY))
     transcript.add_final(_hypothesis(groups, SURELY))
     assert transcript.text == _hypothesis(groups, SURELY).text
+
+
+def test_korean_has_words():
+    transcript = Transcript()
+    transcript.add_final(Hypothesis((Token(" 안녕", SURELY), Token("하세요", SURELY))))
+    transcript.add_final(Hypothesis((Token("반갑", SURELY), Token("습니다", SURELY))))
+    assert transcript.text == "안녕하세요 반갑습니다"

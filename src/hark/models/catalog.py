@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Final
 
+from msgspec import structs
+
 from hark.core.settings import ModelCard
 from hark.errors import OperatorError
 from hark.models.base import EngineModel, Model, ScorerModel
@@ -47,7 +49,11 @@ def installed() -> dict[str, Model]:
                 f"The model plug-in '{entry.name}' ({entry.value}) cannot be imported: {error}. Reinstall or remove it."
             )
             raise OperatorError(message) from error
-        found |= {model.spec.name: model for model in offered}
+        for model in offered:
+            if model.spec.name in found:
+                message = f"Two plug-ins offer a model '{model.spec.name}': '{entry.name}' and another. Remove one."
+                raise OperatorError(message)
+            found[model.spec.name] = model
     return found
 
 
@@ -59,7 +65,7 @@ class Catalog:
         self.engine = models[self._known(default, EngineModel, "--model")]
         self.scorer = models[self._known(scorer, ScorerModel, "--voice-model")]
         own = {name: ModelCard(name, name) for name, model in models.items() if isinstance(model, EngineModel)}
-        aliases = {card.name: _pointed_at(card, default) for card in OPENAI_NAMES}
+        aliases = {card.name: structs.replace(card, engine=default) for card in OPENAI_NAMES}
         self._cards = aliases | own
 
     def find(self, name: str | None) -> ModelCard | None:
@@ -79,7 +85,3 @@ class Catalog:
         if name not in offered:
             raise OperatorError(f"{option} {name}: no such model is installed. There are: {', '.join(offered)}.")
         return name
-
-
-def _pointed_at(card: ModelCard, engine: str) -> ModelCard:
-    return ModelCard(card.name, engine, card.usage, card.live, card.languages)

@@ -29,8 +29,8 @@ _MS: Final = SAMPLE_RATE // 1000
 LEAD: Final = 300 * _MS
 # Soft endings after the last one; less than the usual silences, so that a pause is noticed before it ends the turn.
 TAIL: Final = 96 * _MS
-# A partial hypothesis costs in proportion to its length, and so the steps between them grow: however long the turn is,
-# a session's partials keep less than a quarter of a core busy (Moonshine tiny), and the first ones come quickly.
+# A partial hypothesis costs in proportion to its length, and so the steps between them grow: the first ones come
+# quickly, and however long the turn is, a second of it asks for at most PARTIAL_SHARE seconds to be transcribed.
 PARTIAL_STEP: Final = 320 * _MS
 PARTIAL_SHARE: Final = 12
 # Segments: past the first length a pause of the first duration ends one, past the second a shorter pause does, past

@@ -12,6 +12,7 @@ A transcript is made of segments: the pieces of a long turn that are transcribed
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
@@ -24,8 +25,9 @@ AGREEMENT: Final = 2
 # (benchmarks/early_words.py; docs/accuracy.md).
 SURE: Final = -0.5
 PATIENCE: Final = 8
-# From here on (CJK radicals and beyond) scripts put no spaces between words, so each character is a unit of its own.
-_FIRST_UNSPACED: Final = 0x2E80
+# Chinese and Japanese put no spaces between words, so each character is a unit of its own. Hangul, between the two
+# ranges, is spaced.
+_UNSPACED: Final = re.compile(r"\s*[\u2e80-\uabff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
 class Unit:
@@ -47,9 +49,7 @@ def units(tokens: Sequence[Token]) -> list[Unit]:
     """Tokens grouped into words. Space alone is none: a hypothesis may be cut off behind it."""
     groups: list[list[Token]] = []
     for token in tokens:
-        stripped = token.text.lstrip()
-        starts = token.text[:1].isspace() or (stripped and ord(stripped[0]) >= _FIRST_UNSPACED)
-        if starts or not groups:
+        if token.text[:1].isspace() or _UNSPACED.match(token.text) or not groups:
             groups.append([])
         groups[-1].append(token)
     return [Unit(group) for group in groups if any(token.text.strip() for token in group)]
@@ -88,7 +88,7 @@ class Transcript:
         tokens: list[Token] = []
         for unit in more:
             first, *rest = unit.tokens
-            joins = not self._sent and unit.key[:1] < chr(_FIRST_UNSPACED)  # the segment before it ended in a word
+            joins = not self._sent and not _UNSPACED.match(first.text)  # the segment before it ended in a word
             space = " " if (self.text or tokens) and (unit.spaced or joins) else ""
             tokens += [Token(space + first.text, first.logprob), *rest]
             self._sent.append(unit)
