@@ -18,7 +18,7 @@ import pytest
 from hark.cli.main import app
 from hark.config import Settings
 from hark.core import messages as m
-from hark.core.settings import AudioFormat, SessionSettings
+from hark.core.settings import SessionSettings
 from hark.errors import CallerError
 from hark.models.base import LoadOptions, Utterance
 from hark.models.catalog import OPENAI_NAMES, installed
@@ -197,7 +197,7 @@ EVENTS = [
     m.AudioCommitted("item_1", None),
     m.AudioCleared(),
     m.ItemAdded(ITEM, None),
-    m.ItemRetrieved(ITEM, None, AudioFormat()),
+    m.ItemRetrieved(ITEM, None),
     m.ItemDeleted("item_1"),
     m.TranscriptDelta("item_1", "word"),
     m.TranscriptCompleted("item_1", "word", m.Usage("tokens", 1, 1, 1, 1), 0, 1),

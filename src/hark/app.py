@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,11 +12,12 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp
 
 from hark.auth import Keys
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
-from hark.edge import status
+from hark.edge import guard, status
 from hark.edge.websocket import Realtime, wrong_path
 from hark.errors import OperatorError
 from hark.models.catalog import Catalog, installed
@@ -31,6 +33,7 @@ REALTIME_PATHS = (
     "/openai/v1/realtime",
 )
 # A frame may carry 15 MiB of audio in base64 (contract B.4); past this size the transport itself closes with 1009.
+GONE_AFTER_S = 60
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 
 
@@ -45,8 +48,8 @@ def routes(realtime: Realtime) -> list[BaseRoute]:
     ]
 
 
-def build(settings: Settings, catalog: Catalog, compute: LocalCompute) -> Starlette:
-    """The ASGI application."""
+def build(settings: Settings, catalog: Catalog, compute: LocalCompute) -> ASGIApp:
+    """The ASGI application. Its outermost layer is CORS, so that a page can read errors too."""
     key = settings.api_key.get_secret_value() if settings.api_key else None
     realtime = Realtime(
         keys=Keys(key),
@@ -56,7 +59,10 @@ def build(settings: Settings, catalog: Catalog, compute: LocalCompute) -> Starle
         any_origin=settings.allow_anonymous,
     )
     handlers = {HTTPException: status.http_error, Exception: status.crash}
-    return Starlette(routes=routes(realtime), exception_handlers=handlers)
+    return guard.cross_origin(
+        Starlette(routes=routes(realtime), exception_handlers=handlers),
+        any_origin=realtime.keys.required or realtime.any_origin,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -74,6 +80,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     Raises OperatorError or ModelError if the options, the port, the files or a model stand in the way.
     """
     settings.check()
+    # uvicorn's lines show the query, where a key may stand.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     catalog = Catalog(installed(), settings.model, settings.voice_model)
     compute = LocalCompute(
         catalog.models,
@@ -89,6 +97,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=MAX_FRAME_BYTES,
+            # A client whom we keep waiting cannot answer: its pong lies behind the audio that is not read yet.
+            ws_ping_timeout=None,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -98,7 +108,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has a flag, not an event
+            while not server.started:
+                if serving.done():
+                    serving.result()
                 await asyncio.sleep(0.01)
             yield _url(settings.host, listener)
         finally:
@@ -118,6 +130,8 @@ def _listen(settings: Settings) -> socket.socket:
         raise OperatorError(message) from error
     # asyncio sets this only on sockets that name their protocol; without it an event can wait 40 ms for an ack.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # the pings of a peer that is gone without a word go unacknowledged
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_S * 1000)
     return listener
 
 

@@ -158,3 +158,14 @@ def test_a_page_from_elsewhere_is_served_with_the_key(keyed):
 
 def test_a_page_from_elsewhere_is_served_where_anyone_is(serve):
     assert greeting(serve(allow_anonymous=True), origin="https://evil.example")[0] == "session.created"
+
+
+def test_no_key_reaches_the_log(keyed, caplog):
+    caplog.set_level("DEBUG")
+    for query in (f"authorization=Bearer%20{KEY}", f"api-key={KEY}", "access_token=sk-wrong-but-secret"):
+        with keyed.socket(f"/v1/realtime?intent=transcription&{query}") as wire:
+            wire.receive()
+    logged = " ".join(record.getMessage() for record in caplog.records if record.name != "websockets.client")
+    assert "opened" in logged
+    assert KEY not in logged
+    assert "sk-wrong-but-secret" not in logged

@@ -48,3 +48,25 @@ def test_a_refused_method_is_told_the_allowed_ones(server):
 
 def test_the_version_and_upgrade_headers_say_what_is_expected(server):
     assert httpx.get(f"{server.url}/v1/realtime").headers["upgrade"] == "websocket"
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/realtime", "/nowhere"])
+@pytest.mark.parametrize(("origin", "allowed"), [("http://localhost:5173", True), ("https://evil.example", False)])
+def test_without_a_key_pages_of_this_machine_may_read_every_answer(server, path, origin, allowed):
+    answer = httpx.get(server.url + path, headers={"Origin": origin})
+    assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
+    asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "openai-beta"}
+    preflight = httpx.options(server.url + path, headers=asked)
+    assert (preflight.headers.get("access-control-allow-origin") == origin) == allowed
+    assert preflight.is_success == allowed
+
+
+def test_with_a_key_pages_from_anywhere_may(serve):
+    answer = httpx.get(serve(api_key="k" * 20).url + "/nowhere", headers={"Origin": "https://app.example"})
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "x-request-id" in answer.headers["access-control-expose-headers"]
+
+
+def test_compression_is_declined(server):
+    with server.socket(compression="deflate") as wire:
+        assert "Sec-WebSocket-Extensions" not in wire.socket.response.headers

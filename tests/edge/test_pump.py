@@ -8,10 +8,10 @@ import pytest
 from hark.core.messages import SessionEnded, SessionView
 from hark.core.settings import ModelCard, SessionSettings
 from hark.core.work import ScoreVoice, Transcribed, VoiceScored
-from hark.edge.pump import MAX_BACKLOG_S, MAX_QUEUED, Pump
+from hark.edge.pump import MAX_QUEUED, MAX_QUEUED_BYTES, Pump
 from hark.models.base import Utterance
 from hark.models.scripted import ScriptedEngine, ScriptedScorer
-from hark.session.session import Session
+from hark.session.session import MAX_BACKLOG_S, Session
 from serving import COMPLETED, base64, speech
 
 CARD = ModelCard("scripted", "scripted")
@@ -242,3 +242,51 @@ def test_a_fast_client_loses_nothing(settings):
 def test_a_fast_client_is_made_to_wait(settings):
     most = 2 * MAX_BACKLOG_S + MAX_QUEUED  # each turn is more than a second, and two frames at most
     assert overrun(settings)[0] <= most < TURNS
+
+
+def test_what_is_read_ahead_is_bounded_in_bytes():
+    large = append(bytes(4 * 1024 * 1024))
+    client = Client([append(speech("alpha")), *[large] * 30])
+
+    async def scenario():
+        blocked = asyncio.Event()
+
+        async def never(frame):
+            await blocked.wait()
+
+        client.send = never  # the client reads nothing, so the pump stands still at its first event
+        going = asyncio.create_task(pump(client, Models()).run(client.frames()))
+        for _ in range(500):
+            await asyncio.sleep(0)
+        read = client.read
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+        return read
+
+    assert asyncio.run(scenario()) * len(large) < MAX_QUEUED_BYTES + 2 * len(large)
+
+
+def test_no_timer_outlives_the_session():
+    class Slow(Client):
+        """Takes its time over each event, so that timers come due meanwhile."""
+
+        async def send(self, frame):
+            await super().send(frame)
+            await asyncio.sleep(0.002)
+
+    async def scenario():
+        client = Slow([append(speech("alpha")), COMMIT] * 3 + [CLOSE])
+        going = pump(client, Models(), lifetime_s=0.004)
+        await going.run(client.frames())
+        return [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]
+
+    assert asyncio.run(scenario()) == []
+
+
+def test_an_update_that_is_refused_does_not_change_the_dialect():
+    bad = {"type": "transcription", "audio": {"input": {"format": {"type": "audio/pcm", "rate": 4_000}}}}
+    client = Client([frame("session.update", session=bad), append(speech("alpha")), COMMIT, CLOSE])
+    run(client, dialect="beta")
+    (error,) = (event["error"] for event in client.seen if event["type"] == "error")
+    assert error["param"] == "session.audio.input.format.rate", "as the update was written"
+    assert "conversation.item.created" in client.kinds()

@@ -51,7 +51,7 @@ broken = st.builds(lambda text, at, more: text[:at] + more + text[at + 1 :], tex
 @settings(max_examples=300, deadline=None)
 @given(texts | broken | st.text() | st.binary())
 def test_nothing_is_raised_and_all_that_is_accepted_can_be_said_again(raw):
-    event = answer(wire.decode(raw).command)
+    event = answer(wire.decode(raw))
     ids = count()
     for dialect in DIALECTS.values():
         for said in dialect.encode(event, lambda prefix: f"{prefix}_{next(ids)}") if event else ():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from hark.core import messages as m
-from hark.core.settings import ModelCard, Patch, SessionSettings, TurnDetection
+from hark.core.settings import AudioFormat, ModelCard, Patch, SessionSettings, TurnDetection
 from hark.core.work import Audio, Result, ScoreVoice, Transcribe, Transcribed, VoiceScored, Work, WorkFailed
 from hark.errors import ModelError
 from hark.models.base import Utterance
@@ -25,7 +25,7 @@ CARDS = {
     "gpt-4o-transcribe": ModelCard("gpt-4o-transcribe", "scripted", usage="tokens"),
     "gpt-live-transcribe": ModelCard("gpt-live-transcribe", "scripted", live=True, languages=True),
 }
-PCM_16K = {"format": m.AudioFormat("pcm16", RATE)}
+PCM_16K = {"format": AudioFormat("pcm16", RATE)}
 
 
 def say(*parts: str | int) -> Audio:

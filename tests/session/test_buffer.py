@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hark.session.buffer import AudioBuffer, to_ms, to_samples
+from hark.core.work import to_ms, to_samples
+from hark.session.buffer import AudioBuffer
 
 
 def ramp(first, last):

@@ -7,9 +7,9 @@ from hark.core import messages as m
 from hark.core.settings import TurnDetection, TurnDetectionPatch
 from hark.core.work import ScoreVoice, Transcribe, VoiceScored
 from hark.session.frontend import MAX_WINDOWS, SCORER_PATIENCE_S
-from hark.session.session import STALL_S
+from hark.session.session import MAX_BACKLOG_S, MAX_WAITING, STALL_S
 from hark.session.transcribing import ENGINE_PATIENCE_S
-from rehearsal import Rehearsal, names, say, staged
+from rehearsal import Rehearsal, names, pcm, say, staged
 
 MANUAL = None
 SERVER = TurnDetection()
@@ -257,3 +257,35 @@ def test_an_idle_session_expires_at_its_time():
     stage = Rehearsal().wait(86_399)
     assert not stage.session.ended
     assert stage.wait(1).session.ended
+
+
+def test_a_client_that_we_keep_waiting_does_not_end_its_turn():
+    stage = staged(TurnDetection()).hear(say(300, *WORDS * 62), 16_000, answering=False).score_all()
+    assert stage.session.backlog_s >= MAX_BACKLOG_S
+    assert stage.session.behind
+    stage.wait(ENGINE_PATIENCE_S / 2)
+    assert stage.said(m.SpeechStopped) == []
+    stage.answer_all()
+    assert not stage.session.behind
+    stage.wait(STALL_S - 0.1)
+    assert stage.said(m.SpeechStopped) == [], "the client has only now been let go on"
+    stage.wait(0.2)
+    assert len(stage.said(m.SpeechStopped)) == 1
+
+
+def test_commands_that_wait_for_scores_are_bounded_too():
+    stage = staged(MANUAL).hear(say("alpha"), answering=False)
+    stage.give(*[m.CreateResponse()] * MAX_WAITING)
+    assert stage.session.behind
+    stage.answer_all()
+    assert not stage.session.behind
+    assert len(stage.said(m.ResponseRefused)) == MAX_WAITING
+
+
+def test_a_large_append_is_taken_in_by_pieces_and_heard_whole():
+    words = list(WORDS * 80)  # 80 s, and pauses
+    parts = [part for at in range(0, len(words), 50) for part in (*words[at : at + 50], 400)]
+    stage = staged(MANUAL).give(m.AppendAudio(audio=pcm(say(300, *parts))), m.CommitAudio())
+    assert stage.session.backlog_s > 80
+    assert len(stage.session._inbox) > 1, "more than a minute is not taken in at once"
+    assert stage.answer_all().transcripts() == [" ".join(words)]

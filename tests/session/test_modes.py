@@ -262,3 +262,11 @@ def test_leaving_a_live_model_turns_detection_on_again_unless_it_was_chosen():
 def test_what_the_session_began_with_counts_as_chosen():
     stage = staged(None).set(transcription=TranscriptionPatch(model="gpt-4o-transcribe"))
     assert stage.session.settings.turn_detection is None
+
+
+def test_a_turn_is_announced_once_however_often_the_mode_changes():
+    stage = staged(TurnDetection()).hear(say(300, "alpha", "bravo"))
+    stage.set(turn_detection=None).set(turn_detection=TurnDetectionPatch(type="server_vad"))
+    stage.hear(say("charlie", 600))
+    assert [event.item_id for event in stage.said(m.SpeechStarted)] == ["item_1"]
+    assert stage.transcripts() == ["alpha bravo charlie"]

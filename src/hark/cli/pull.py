@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from hark.config import Settings
 from hark.models.files import DEFAULTS
 from hark.models.pull import CACHED, Pulled, models_folder, pull
 
@@ -32,7 +33,7 @@ def pull_command(
     quiet: Annotated[bool, Parameter(negative="", help="Say nothing if everything is there.")] = False,
 ) -> None:
     """Fetch model files, check them, and say where they are."""
-    folder = models_folder(models_dir)
+    folder = models_folder(models_dir or Settings().models_dir)
     with _Bars(Console(stderr=True)) as bars:
         pulled = pull(names or DEFAULTS, folder, source=source, progress=bars.update)
     if not quiet or any(item.origin != CACHED for item in pulled):

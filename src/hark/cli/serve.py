@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from rich.console import Console
 
@@ -27,7 +28,7 @@ def serve_command(settings: Settings, *, self_check: bool) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    for chatty in ("uvicorn", "websockets", "asyncio"):  # uvicorn's lines show the query, where a key may stand
+    for chatty in ("websockets", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     settings.check()
     catalog = Catalog(installed(), settings.model, settings.voice_model)
@@ -78,17 +79,19 @@ async def _check(url: str, settings: Settings, console: Console) -> None:
 def _until_signal() -> Iterator[asyncio.Event]:
     """An event that SIGINT and SIGTERM set; a second Ctrl-C interrupts as usual."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
 
-    def on_signal() -> None:
-        stop.set()
-        for each in signals:
-            loop.remove_signal_handler(each)
+    def restore() -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
-    for each in signals:
-        loop.add_signal_handler(each, on_signal)
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        restore()
+        loop.call_soon_threadsafe(stop.set)
+
+    for each in before:
+        signal.signal(each, on_signal)  # not the loop's own way, which Windows lacks
     try:
         yield stop
     finally:
-        for each in signals:
-            loop.remove_signal_handler(each)
+        restore()

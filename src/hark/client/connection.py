@@ -12,12 +12,12 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-import numpy as np
 import pybase64
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from hark.audio.formats import encode
 from hark.audio.resample import Resampler
 from hark.client.conversation import Conversation
 from hark.client.events import ErrorEvent, Event, SessionCreated, SessionUpdated, decode
@@ -90,8 +90,7 @@ class RealtimeClient:
         self.sent_samples += audio.size
         if self._resampler is not None:
             audio = self._resampler.push(audio)
-        pcm16 = np.rint(np.clip(audio, -1, 1) * 32767).astype("<i2")
-        encoded = pybase64.b64encode_as_string(pcm16.tobytes())
+        encoded = pybase64.b64encode_as_string(encode(audio, "pcm16"))
         await self.send({"type": "input_audio_buffer.append", "audio": encoded})
 
     async def commit(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hark.core.work import ScoreVoice, Transcribe, Work
+from hark.core.work import ScoreVoice, Work
 
 # A batch's longest may be this many times its shortest. Padding beyond costs more than a batch of its own would.
 LENGTH_RATIO: Final = 1.6
@@ -31,7 +31,7 @@ def next_batch(waiting: Sequence[Work], max_batch: int) -> list[int]:
             break
         length = len(waiting[index].audio)
         low, high = min(shortest, length), max(longest, length)
-        if high <= LENGTH_RATIO * low and isinstance(waiting[index], Transcribe):
+        if high <= LENGTH_RATIO * low:
             chosen.append(index)
             shortest, longest = low, high
     return chosen

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from hark.core.settings import AudioFormat, Json, Patch, SessionSettings
+from hark.core.settings import Json, Patch, SessionSettings
 from hark.core.work import Token
 from hark.errors import HarkError
 
@@ -38,9 +38,10 @@ class ClearAudio(Command, frozen=True):
 
 
 class UpdateSettings(Command, frozen=True):
-    """Apply `patch`, whole or not at all."""
+    """Apply `patch`, whole or not at all. `shows`: the dialect that the client speaks by it, handed back on success."""
 
     patch: Patch
+    shows: Literal["ga", "beta"] | None = None
 
 
 class RetrieveItem(Command, frozen=True):
@@ -56,7 +57,7 @@ class TruncateItem(Command, frozen=True):
 
 
 class CreateItem(Command, frozen=True):
-    """Put the client's own item into the conversation; `item` is kept and echoed as it came."""
+    """Put the client's own item into the conversation, after `previous_item_id` ("root": first; None: last)."""
 
     item: dict[str, Json]
     previous_item_id: str | None = None
@@ -130,6 +131,7 @@ class SessionCreated(Struct, frozen=True):
 
 class SessionUpdated(Struct, frozen=True):
     session: SessionView
+    shows: Literal["ga", "beta"] | None = None
 
 
 class SpeechStarted(Struct, frozen=True):
@@ -157,11 +159,10 @@ class ItemAdded(Struct, frozen=True):
 
 
 class ItemRetrieved(Struct, frozen=True):
-    """`audio` is mono float32 at 16 kHz, as bytes in `format` encoded by the session, or None where it is gone."""
+    """`audio` is in the session's input format, None where it is gone."""
 
     item: Item
     audio: bytes | None
-    format: AudioFormat
 
 
 class ItemDeleted(Struct, frozen=True):
@@ -202,10 +203,11 @@ class ResponseRefused(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """An `error` event: a fault of one request; the session lives on."""
+    """An `error` event: a fault of one request; the session lives on. `shows` as in UpdateSettings."""
 
     error: HarkError
     event_id: str | None
+    shows: Literal["ga", "beta"] | None = None
 
 
 class SessionEnded(Struct, frozen=True):

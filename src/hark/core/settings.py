@@ -12,16 +12,15 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from hark.audio.formats import Encoding
+from hark.audio.resample import MAX_RATE, MIN_RATE
 from hark.errors import CallerError
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-Encoding = Literal["pcm16", "g711_ulaw", "g711_alaw"]
 Kind = Literal["transcription", "realtime"]
 Eagerness = Literal["low", "medium", "high", "auto"]
 LOGPROBS: Final = "item.input_audio_transcription.logprobs"
 
-MIN_RATE: Final = 8_000
-MAX_RATE: Final = 48_000
 # Upper limits that no client has been seen to near; they keep a typing slip from buffering for hours.
 MAX_PREFIX_MS: Final = 10_000
 MAX_SILENCE_MS: Final = 60_000

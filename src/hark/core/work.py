@@ -13,13 +13,25 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from hark.audio.intake import RATE
 from hark.errors import HarkError
 
 Audio: TypeAlias = NDArray[np.float32]
 
-SAMPLE_RATE: Final = 16_000
+SAMPLE_RATE: Final = RATE
 # The voice detector's step: 512 samples, 32 ms (Silero VAD 5 and later take no other at 16 kHz).
 WINDOW_SAMPLES: Final = 512
+
+
+def to_ms(samples: int) -> int:
+    """Sample number at 16 kHz -> whole milliseconds on the audio clock."""
+    return samples * 1000 // SAMPLE_RATE
+
+
+def to_samples(ms: int) -> int:
+    """Milliseconds -> samples at 16 kHz."""
+    return ms * SAMPLE_RATE // 1000
+
 
 # A scorer's memory of one session. What it holds is the scorer's business; None is the start.
 VoiceState: TypeAlias = object | None

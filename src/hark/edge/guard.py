@@ -11,13 +11,16 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp
 
 from hark.auth import Keys, Principal
 from hark.errors import AuthError
 from hark.protocol.dialects import Handshake
 
 KEY_SUBPROTOCOL: Final = "openai-insecure-api-key."
+_LOOPBACK_ORIGIN: Final = r"https?://(localhost|[^/@]+\.localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?"
 _QUERY_KEYS: Final = ("authorization", "api-key", "access_token")
 
 
@@ -56,6 +59,18 @@ def admit(connection: HTTPConnection, keys: Keys, *, any_origin: bool) -> Princi
             code="origin_not_allowed",
         )
     return keys.admit(credentials(connection))
+
+
+def cross_origin(app: ASGIApp, *, any_origin: bool) -> ASGIApp:
+    """`app` with CORS on every HTTP answer and preflight: any origin where only keys count, else loopback ones."""
+    return CORSMiddleware(
+        app,
+        allow_origins=["*"] if any_origin else [],
+        allow_origin_regex=None if any_origin else _LOOPBACK_ORIGIN,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["Location", "x-request-id"],
+    )
 
 
 def _without_scheme(value: str) -> str:

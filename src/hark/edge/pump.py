@@ -8,11 +8,12 @@ transport makes it wait. When the client is gone, its work is withdrawn and noth
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeAlias
 
-from hark.core.messages import SessionEnded
+from hark.core.messages import Refused, SessionEnded, SessionUpdated
 from hark.core.work import Compute, Result, ScoreVoice, Transcribe
 from hark.protocol import wire
 from hark.protocol.dialects import DIALECTS
@@ -20,10 +21,12 @@ from hark.protocol.events import NewId
 from hark.protocol.wire import DialectName
 from hark.session.session import Session
 
+log = logging.getLogger("hark.session")
+
 Frames: TypeAlias = AsyncIterator[str | bytes]
 
 MAX_QUEUED: Final = 64
-MAX_BACKLOG_S: Final = 60.0
+MAX_QUEUED_BYTES: Final = 32 * 1024 * 1024
 # After this many entries other sessions have their turn on the loop.
 BURST: Final = 16
 
@@ -55,7 +58,9 @@ class Pump:
         self._queue: deque[str | bytes | Result | _Timer | _Gone] = deque()
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
+        self._queued_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
         self._deliver = self._put  # one bound method, so that work can be withdrawn by it
 
     async def run(self, frames: Frames) -> SessionEnded | None:
@@ -86,9 +91,9 @@ class Pump:
         self._room.set()
         try:
             async for frame in frames:
+                self._queued_bytes += len(frame)
                 self._put(frame)
-                if len(self._queue) >= MAX_QUEUED:
-                    self._room.clear()
+                self._regulate()
                 await self._room.wait()
         finally:
             self._put(_Gone())
@@ -102,12 +107,9 @@ class Pump:
         now = self._loop.time()
         match entry:
             case str() | bytes():
-                decoded = wire.decode(entry)
-                if decoded.dialect is not None:
-                    self._dialect = DIALECTS[decoded.dialect]
-                self._session.receive(decoded.command, now)
+                self._queued_bytes -= len(entry)
+                self._session.receive(wire.decode(entry), now)
             case _Timer():
-                self._timer = None
                 self._session.handle_timer(now)
             case _Gone():
                 return False
@@ -120,23 +122,36 @@ class Pump:
             if isinstance(output, ScoreVoice | Transcribe):
                 self._compute.submit(output, self._deliver)
                 continue
-            for frame in self._dialect.encode(output, self._new_id):
+            dialect = self._dialect
+            if isinstance(output, SessionUpdated | Refused) and output.shows is not None:
+                dialect = DIALECTS[output.shows]  # an update is answered as it was written
+            if isinstance(output, SessionUpdated):
+                self._dialect = dialect
+            for frame in dialect.encode(output, self._new_id):
                 await self._send(frame)
             if isinstance(output, SessionEnded):
                 return output
+        if notice := self._session.take_notice():
+            log.warning("%s: %s", self._session.id, notice)
         self._set_timer()
         return None
 
     def _set_timer(self) -> None:
         due = self._session.next_timer()
+        if due == self._due:
+            return
         if self._timer is not None:
-            if self._timer.when() == due:
-                return
             self._timer.cancel()
-        self._timer = None if due is None else self._loop.call_at(due, self._put, _Timer())
+        self._due = due
+        self._timer = None if due is None else self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = self._due = None
+        self._put(_Timer())
 
     def _regulate(self) -> None:
-        if len(self._queue) < MAX_QUEUED and self._session.backlog_s < MAX_BACKLOG_S:
-            self._room.set()
-        else:
+        full = len(self._queue) >= MAX_QUEUED or self._queued_bytes >= MAX_QUEUED_BYTES
+        if full or self._session.behind:
             self._room.clear()
+        else:
+            self._room.set()

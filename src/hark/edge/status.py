@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 import hark
 from hark.edge.ids import new_id
-from hark.errors import HarkError
+from hark.errors import CallerError, HarkError
 
 log = logging.getLogger("hark.http")
 
@@ -44,8 +44,7 @@ async def needs_websocket(request: Request) -> Response:
         f"{request.url.path} is a WebSocket: connect with ws:// or wss:// (this was a plain HTTP {request.method}). "
         "POST of an SDP offer or of a session is not offered yet."
     )
-    error = HarkError(message, code="upgrade_required")
-    error.type = "invalid_request_error"
+    error = CallerError(message, code="upgrade_required")
     return envelope(error, 426, {"upgrade": "websocket", "connection": "upgrade"})
 
 
@@ -53,8 +52,7 @@ async def http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     known = {404: f"There is nothing at '{request.url.path}'.", 405: f"{request.method} is not allowed here."}
     code = "method_not_allowed" if error.status_code == 405 else "unknown_url"
-    fault = HarkError(f"{known.get(error.status_code, error.detail)} {_WHAT_THERE_IS}", code=code)
-    fault.type = "invalid_request_error"
+    fault = CallerError(f"{known.get(error.status_code, error.detail)} {_WHAT_THERE_IS}", code=code)
     return envelope(fault, error.status_code, dict(error.headers or {}))
 
 

@@ -16,14 +16,11 @@ from hark.core.settings import Json, ModelCard, SessionSettings, Transcription
 from hark.errors import CallerError
 from hark.protocol import beta, ga
 from hark.protocol.events import Frame, NewId
+from hark.protocol.sessions import answers_with_voice
 from hark.protocol.wire import DialectName
 
 BETA_HEADER: Final = "realtime=v1"
 BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
-# Names of models that answer with a voice: Hark runs the input side of such a session.
-REALTIME_PREFIXES: Final = ("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime")
-# … but for these, which transcribe.
-_TRANSCRIBERS: Final = ("gpt-realtime-whisper",)
 
 
 class Dialect(Protocol):
@@ -61,10 +58,13 @@ def choose(handshake: Handshake, find_model: Callable[[str | None], ModelCard | 
     query = handshake.query
     settings = SessionSettings()
     intent, model = query.get("intent"), query.get("model")
+    if "call_id" in query:
+        message = "There is no call to attach to: this server does not offer WebRTC yet. Connect without call_id."
+        raise CallerError(message, code="call_not_found", param="call_id")
     deployment = query.get("deployment")
-    if not model and deployment and (_is_realtime(deployment) or find_model(deployment)):
+    if not model and deployment and (answers_with_voice(deployment) or find_model(deployment)):
         model = deployment  # at Azure people name their deployments as they like; an unknown one says nothing
-    if model and _is_realtime(model):
+    if model and answers_with_voice(model):
         if intent != "transcription" and not handshake.path.endswith("/transcription_sessions"):
             settings = SessionSettings(kind="realtime", model=model)
     elif model:
@@ -88,7 +88,3 @@ def _is_beta(handshake: Handshake) -> bool:
         "-preview"
     )
     return BETA_HEADER in asked or BETA_SUBPROTOCOL in handshake.subprotocols or azure_preview
-
-
-def _is_realtime(model: str) -> bool:
-    return model.startswith(REALTIME_PREFIXES) and not model.startswith(_TRANSCRIBERS)

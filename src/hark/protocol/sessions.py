@@ -11,10 +11,10 @@ from typing import Final, Literal, get_args
 
 from msgspec import UNSET, Raw, Struct, UnsetType, json, structs
 
+from hark.audio.formats import Encoding
 from hark.core.settings import (
     AudioFormat,
     Eagerness,
-    Encoding,
     Json,
     NoiseReduction,
     Patch,
@@ -43,6 +43,17 @@ _ENUMS: Final[dict[str, object]] = {
     "turn_detection.type": TurnType, "noise_reduction.type": NoiseType, "input_audio_noise_reduction.type": NoiseType,
     "session.type": Literal["transcription", "realtime"],
 }  # fmt: skip
+
+
+# Names of models that answer with a voice: Hark runs the input side of such a session …
+REALTIME_PREFIXES: Final = ("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime")
+# … but for these, which transcribe.
+_TRANSCRIBERS: Final = ("gpt-realtime-whisper",)
+
+
+def answers_with_voice(model: str) -> bool:
+    """Whether this is the name of a session's model, and not of one that transcribes."""
+    return model.startswith(REALTIME_PREFIXES) and not model.startswith(_TRANSCRIBERS)
 
 
 def enum_values(path: str) -> tuple[str, ...]:
@@ -159,9 +170,17 @@ class GaInput(Struct, frozen=True, forbid_unknown_fields=True):
     turn_detection: TurnDetectionIn | UnsetType | None = UNSET
 
 
+class GaOutput(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a voice would sound like: kept and echoed."""
+
+    format: Raw | UnsetType = UNSET
+    voice: Raw | UnsetType = UNSET
+    speed: Raw | UnsetType = UNSET
+
+
 class GaAudio(Struct, frozen=True, forbid_unknown_fields=True):
     input: GaInput = GaInput()
-    output: dict[str, Raw] | UnsetType = UNSET
+    output: GaOutput = GaOutput()
 
 
 class _Extras(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -201,8 +220,8 @@ class GaSession(_Extras, frozen=True, kw_only=True):
 
     def to_patch(self) -> Patch:
         extras = self.extras()
-        if not isinstance(self.audio.output, UnsetType):
-            extras |= {_OUTPUT + name: parse(value) for name, value in self.audio.output.items()}
+        spoken = ((name, getattr(self.audio.output, name)) for name in GaOutput.__struct_fields__)
+        extras |= {_OUTPUT + name: parse(value) for name, value in spoken if value is not UNSET}
         given = self.audio.input
         return Patch(
             kind=self.type,

@@ -2,7 +2,7 @@
 
 Rule: a frame that cannot be read becomes a `Refuse` with the client's event_id and the path of the bad field, in words
 and codes of contract A.9; nothing is guessed and nothing is raised. An update says which dialect it was written in
-(`Decoded.dialect`), for published clients mix the two (contract B.2).
+(`UpdateSettings.shows`), for published clients mix the two (contract B.2).
 Refuses: binary frames, unknown events, unknown fields, audio of more than 15 MiB in one append.
 """
 
@@ -17,21 +17,16 @@ import pybase64
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from hark.core import messages as m
-from hark.core.settings import Json
+from hark.core.settings import Json, TranscriptionPatch
 from hark.errors import CallerError
-from hark.protocol.sessions import BETA_FIELDS, BetaSession, GaSession, enum_values, parse
+from hark.protocol.sessions import BETA_FIELDS, BetaSession, GaSession, answers_with_voice, enum_values, parse
 
 DialectName = Literal["ga", "beta"]
 T = TypeVar("T")
 MAX_APPEND_BYTES: Final = 15 * 1024 * 1024
 MAX_ITEM_BYTES: Final = 64 * 1024
-
-
-class Decoded(Struct, frozen=True):
-    """A command, and the dialect that the client shows itself to speak by it (None: nothing new)."""
-
-    command: m.AnyCommand
-    dialect: DialectName | None = None
+# The settings are echoed whole, and clients' receive limits begin at 1 MiB (contract B.4).
+MAX_UPDATE_CHARACTERS: Final = 128 * 1024
 
 
 class ClientEvent(Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):
@@ -120,7 +115,7 @@ _keys: Final = msgspec.json.Decoder(dict[str, Raw])
 _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeEncodeError)
 
 
-def decode(frame: str | bytes) -> Decoded:
+def decode(frame: str | bytes) -> m.AnyCommand:
     """A frame as it came (bytes: it was binary) -> what it asks. Never raises."""
     try:
         if isinstance(frame, bytes):
@@ -131,48 +126,51 @@ def decode(frame: str | bytes) -> Decoded:
         fault = error
     except _UNREADABLE as error:
         fault = explain(error, frame)
-    return Decoded(m.Refuse(error=fault, event_id=_event_id(frame)))
+    return m.Refuse(error=fault, event_id=_event_id(frame))
 
 
-def _translate(event: AnyClientEvent, frame: str) -> Decoded:
+def _translate(event: AnyClientEvent, frame: str) -> m.AnyCommand:
     eid = event.event_id
     match event:
         case Append():
-            return Decoded(m.AppendAudio(audio=_audio(event.audio), event_id=eid))
+            return m.AppendAudio(audio=_audio(event.audio), event_id=eid)
         case Commit():
-            return Decoded(m.CommitAudio(event_id=eid))
+            return m.CommitAudio(event_id=eid)
         case Clear():
-            return Decoded(m.ClearAudio(event_id=eid))
+            return m.ClearAudio(event_id=eid)
+        case SessionUpdate() | TranscriptionSessionUpdate() if len(frame) > MAX_UPDATE_CHARACTERS:
+            message = f"Expected a session update of at most {MAX_UPDATE_CHARACTERS} characters; got {len(frame)}."
+            raise CallerError(message, code="invalid_value", param="session")
         case SessionUpdate():
             return _update(event.session, eid)
         case TranscriptionSessionUpdate():
             return _transcription_update(event.session, frame, eid)
         case ItemRetrieve():
-            return Decoded(m.RetrieveItem(item_id=event.item_id, event_id=eid))
+            return m.RetrieveItem(item_id=event.item_id, event_id=eid)
         case ItemDelete():
-            return Decoded(m.DeleteItem(item_id=event.item_id, event_id=eid))
+            return m.DeleteItem(item_id=event.item_id, event_id=eid)
         case ItemTruncate():
-            return Decoded(m.TruncateItem(item_id=event.item_id, event_id=eid))
+            return m.TruncateItem(item_id=event.item_id, event_id=eid)
         case ItemCreate():
-            return Decoded(m.CreateItem(item=_item(event.item), previous_item_id=event.previous_item_id, event_id=eid))
+            return m.CreateItem(item=_item(event.item), previous_item_id=event.previous_item_id, event_id=eid)
         case ResponseCreate():
-            return Decoded(m.CreateResponse(event_id=eid))
+            return m.CreateResponse(event_id=eid)
         case SessionClose():
-            return Decoded(m.FinishSession(event_id=eid))
+            return m.FinishSession(event_id=eid)
         case ResponseCancel() | OutputClear():
-            return Decoded(m.Ignored(event_id=eid))
+            return m.Ignored(event_id=eid)
 
 
-def _update(session: Raw, event_id: str | None) -> Decoded:
+def _update(session: Raw, event_id: str | None) -> m.AnyCommand:
     """session.update in either shape: clients send the nested one over beta sockets, and the flat one over GA ones."""
     sent = _in_session(_keys, session).keys()
     flat = "type" not in sent and "audio" not in sent and sent & BETA_FIELDS
     patch = (_in_session(_beta, session) if flat else _in_session(_ga, session)).to_patch()
     dialect: DialectName | None = "ga" if "type" in sent else None
-    return Decoded(m.UpdateSettings(patch=patch, event_id=event_id), dialect)
+    return m.UpdateSettings(patch=patch, shows=dialect, event_id=event_id)
 
 
-def _transcription_update(session: Raw | UnsetType, frame: str, event_id: str | None) -> Decoded:
+def _transcription_update(session: Raw | UnsetType, frame: str, event_id: str | None) -> m.AnyCommand:
     """The configuration stands under `session`, or, as an early guide had it, at the top level (contract C.4)."""
     body = session
     if body is UNSET or bytes(body)[:1] != b"{":
@@ -180,7 +178,10 @@ def _transcription_update(session: Raw | UnsetType, frame: str, event_id: str | 
         body = Raw(msgspec.json.encode({key: top[key] for key in top.keys() - {"type", "event_id", "session"}}))
     patch = _in_session(_beta, body).to_patch()
     patch = msgspec.structs.replace(patch, kind="transcription")
-    return Decoded(m.UpdateSettings(patch=patch, event_id=event_id), "beta")
+    if patch.model is not UNSET and patch.transcription is UNSET and not answers_with_voice(patch.model):
+        # At the top level people mean the model that transcribes (contract A.1).
+        patch = msgspec.structs.replace(patch, model=UNSET, transcription=TranscriptionPatch(model=patch.model))
+    return m.UpdateSettings(patch=patch, shows="beta", event_id=event_id)
 
 
 def _in_session(decoder: msgspec.json.Decoder[T], body: Raw) -> T:

@@ -14,16 +14,6 @@ from hark.core.work import SAMPLE_RATE, Audio
 _FIRST_CAPACITY: Final = 4 * SAMPLE_RATE
 
 
-def to_ms(samples: int) -> int:
-    """Sample number at 16 kHz -> whole milliseconds on the audio clock."""
-    return samples * 1000 // SAMPLE_RATE
-
-
-def to_samples(ms: int) -> int:
-    """Milliseconds -> samples at 16 kHz."""
-    return ms * SAMPLE_RATE // 1000
-
-
 class AudioBuffer:
     """Mono float32 at 16 kHz: [start, end) is held."""
 

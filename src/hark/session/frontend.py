@@ -19,6 +19,8 @@ from hark.session.lane import Lane
 
 # A session that appends a whole file at once takes its turn with the others every 4 s of audio.
 MAX_WINDOWS: Final = 125
+# A minute: resampling it takes some 10 ms, which is as long as one session may hold up the others.
+FULL_WINDOWS: Final = 15 * MAX_WINDOWS
 SCORER_PATIENCE_S: Final = 5.0
 UNKNOWN: Final = 1.0
 
@@ -46,6 +48,16 @@ class FrontEnd:
     def caught_up(self) -> bool:
         """Whether every whole window has been scored."""
         return self._waiting == 0
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits to be scored that no more should be taken in at once."""
+        return self._waiting >= FULL_WINDOWS
+
+    def take_notice(self) -> str | None:
+        """What the intake has noticed about the audio, once."""
+        notice, self._intake.notice = self._intake.notice, None
+        return notice
 
     def append(self, data: bytes) -> None:
         self.buffer.append(self._intake.push(data))

@@ -40,6 +40,22 @@ class Items:
         self._forget()
         return previous
 
+    def insert(self, item: Item, after: str | None) -> str | None:
+        """Put `item` after the item of this id ("root": first; None: last); returns the id of the item before it.
+
+        Raises CallerError item_not_found.
+        """
+        if after is None:
+            return self.add(item)
+        before = list(self._items.values())
+        place = 0
+        if after != "root":
+            self._must_know(after)
+            place = 1 + next(index for index, other in enumerate(before) if other.id == after)
+        self._items = {other.id: other for other in (*before[:place], item, *before[place:])}
+        self._forget()
+        return before[place - 1].id if place else None
+
     def set_transcript(self, item_id: str, transcript: str) -> None:
         if item_id in self._items:
             self._items[item_id] = structs.replace(self._items[item_id], transcript=transcript)

@@ -20,29 +20,29 @@ from typing import Final
 from msgspec import Struct
 
 from hark.core.messages import Usage
-from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Hypothesis, Token
+from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Hypothesis, Token, to_samples
 from hark.errors import HarkError
 from hark.session.transcript import Transcript
 
-_MS: Final = SAMPLE_RATE // 1000
 # Breath and soft onsets before the first voiced window; the default prefix padding.
-LEAD: Final = 300 * _MS
+LEAD: Final = to_samples(300)
 # Soft endings after the last one; less than the usual silences, so that a pause is noticed before it ends the turn.
-TAIL: Final = 96 * _MS
+TAIL: Final = to_samples(96)
 # A partial hypothesis costs in proportion to its length, and so the steps between them grow: the first ones come
 # quickly, and however long the turn is, a second of it asks for at most PARTIAL_SHARE seconds to be transcribed.
-PARTIAL_STEP: Final = 320 * _MS
+PARTIAL_STEP: Final = to_samples(320)
 PARTIAL_SHARE: Final = 12
 # Segments: past the first length a pause of the first duration ends one, past the second a shorter pause does, past
 # HARD_CUT the least voiced window of the last stretch does. The models were trained on up to 30 s.
 SOFT_CUTS: Final = ((12 * SAMPLE_RATE, 10 * WINDOW_SAMPLES), (18 * SAMPLE_RATE, 5 * WINDOW_SAMPLES))
 HARD_CUT: Final = 26 * SAMPLE_RATE
+HARD_CUT_SEARCH: Final = 6 * SAMPLE_RATE
 # The guard against invented text (`believable`).
 EVIDENCE_WINDOWS: Final = 10
 MIN_EVIDENCE: Final = 0.4
 MIN_LOGPROB: Final = -1.3
+# A final request that fails is sent once more.
 MAX_FAILURES: Final = 1
-HARD_CUT_SEARCH: Final = 6 * SAMPLE_RATE
 
 
 class Stretch(Struct, frozen=True):

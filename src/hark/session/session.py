@@ -24,9 +24,19 @@ from hark.audio import formats
 from hark.audio.resample import Resampler
 from hark.core import messages as m
 from hark.core.settings import LOGPROBS, ModelCard, SessionSettings, SettingsError, TurnDetection, merge
-from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Result, Transcribed, VoiceScored, Work, WorkFailed
+from hark.core.work import (
+    SAMPLE_RATE,
+    WINDOW_SAMPLES,
+    Audio,
+    Result,
+    Transcribed,
+    VoiceScored,
+    Work,
+    WorkFailed,
+    to_ms,
+    to_samples,
+)
 from hark.errors import CallerError, HarkError
-from hark.session.buffer import to_ms
 from hark.session.frontend import FrontEnd
 from hark.session.items import Items
 from hark.session.jobs import LEAD, Job
@@ -40,6 +50,11 @@ MIN_COMMIT: Final = SAMPLE_RATE // 10
 # Real clients stop sending when their user stops, and then no silence ever ends the turn (contract H.18).
 STALL_S: Final = 2.5
 MAX_KEPT_AUDIO: Final = 30 * SAMPLE_RATE
+# Past this much audio that waits for a model, or this many commands that wait for audio, no more should be read.
+MAX_BACKLOG_S: Final = 60.0
+MAX_WAITING: Final = 1_000
+# A large append is taken in by pieces (5 s of pcm16 at 24 kHz), so that it holds up no other session.
+PIECE_BYTES: Final = 256 * 1024
 
 
 class Session:
@@ -77,6 +92,10 @@ class Session:
         self._emit(m.SessionCreated(view))
 
     @property
+    def id(self) -> str:
+        return self._view.id
+
+    @property
     def settings(self) -> SessionSettings:
         return self._view.settings
 
@@ -89,11 +108,22 @@ class Session:
         behind_barrier_s = self._inbox_bytes / (wire.rate * formats.SAMPLE_BYTES[wire.encoding])
         return (self._front.position - first) / SAMPLE_RATE + behind_barrier_s
 
+    @property
+    def behind(self) -> bool:
+        """Whether the client should be kept waiting: what it sent already is more than the models have done."""
+        return self.backlog_s >= MAX_BACKLOG_S or len(self._inbox) >= MAX_WAITING
+
+    def take_notice(self) -> str | None:
+        """What the log should say of the audio, once."""
+        return self._front.take_notice()
+
     # ---- the five verbs ------------------------------------------------------------------------------------------
 
     def receive(self, message: m.AnyCommand | Result, now: float) -> None:
         if self.ended:
             return
+        if self.behind:
+            self._last_append = now  # it is we who keep the client from sending: no stall of its making
         match message:
             case VoiceScored() | Transcribed() | WorkFailed():
                 self._jobs.accept(message)
@@ -103,7 +133,8 @@ class Session:
             case m.AppendAudio():
                 self._last_append = now
                 self._inbox_bytes += len(message.audio)
-                self._inbox.append(message)
+                for at in range(0, len(message.audio), PIECE_BYTES):
+                    self._inbox.append(m.AppendAudio(audio=message.audio[at : at + PIECE_BYTES]))
             case _:
                 if isinstance(message, m.FinishSession):
                     self._ending = m.SessionEnded(1000, "")
@@ -143,12 +174,13 @@ class Session:
     # ---- progress ------------------------------------------------------------------------------------------------
 
     def _advance(self, now: float) -> None:
-        while self._inbox and (isinstance(self._inbox[0], m.AppendAudio) or self._front.caught_up):
+        while self._inbox and self._ready(self._inbox[0]):
             command = self._inbox.popleft()
             try:
                 self._execute(command)
             except HarkError as error:
-                self._emit(m.Refused(error, command.event_id))
+                shows = command.shows if isinstance(command, m.UpdateSettings) else None
+                self._emit(m.Refused(error, command.event_id, shows))
         self._jobs.advance()
         for request in (self._front.request, self._jobs.request):
             work = request(self._work_id, now)
@@ -159,6 +191,9 @@ class Session:
         if self._ending is not None and not self._inbox and not self._jobs.busy:
             self.ended = True
             self._emit(self._ending)
+
+    def _ready(self, command: m.AnyCommand) -> bool:
+        return not self._front.full if isinstance(command, m.AppendAudio) else self._front.caught_up
 
     def _hear(self, windows: list[tuple[int, float]]) -> None:
         for window, probability in windows:
@@ -194,7 +229,7 @@ class Session:
         return self._open
 
     def _announce(self, job: Job) -> None:
-        if self._detector.announces:
+        if self._detector.announces and not job.announced:
             job.announced = True
             self._emit(m.SpeechStarted(job.item_id, to_ms(job.start)))
 
@@ -226,11 +261,14 @@ class Session:
 
     def _forget(self) -> None:
         """Drop audio that nothing can ask for any more."""
-        prefix = self.settings.turn_detection.prefix_padding_ms if self.settings.turn_detection else 0
-        idle = self._front.scored - max(LEAD, prefix * SAMPLE_RATE // 1000) - (ONSET_WINDOWS + 1) * WINDOW_SAMPLES
+        detection = self.settings.turn_detection
+        before_speech = max(LEAD, to_samples(detection.prefix_padding_ms if detection else 0))
+        idle = self._front.scored - before_speech - (ONSET_WINDOWS + 1) * WINDOW_SAMPLES
         keep = min(idle, self._jobs.needs_from if self._jobs.needs_from is not None else idle)
-        if self._open is not None and self._front.position - self._open.start <= MAX_KEPT_AUDIO:
-            keep = min(keep, self._open.start)
+        # The item that is to come may be asked for: without turn detection it begins where the last one ended.
+        begins = self._open.start if self._open else None if detection else self._floor
+        if begins is not None and self._front.position - begins <= MAX_KEPT_AUDIO:
+            keep = min(keep, begins)
         self._front.buffer.drop_before(keep)
 
     # ---- commands ------------------------------------------------------------------------------------------------
@@ -302,7 +340,7 @@ class Session:
         self._view = structs.replace(self._view, settings=settings)
         if settings.format != before.format:
             self._front.switch(settings.format)
-        self._emit(m.SessionUpdated(self._view))
+        self._emit(m.SessionUpdated(self._view, command.shows))
         if settings.turn_detection != before.turn_detection:
             self._swap_detector()
 
@@ -316,18 +354,16 @@ class Session:
         return card
 
     def _swap_detector(self) -> None:
-        announced_before = self._detector.announces
         self._detector = detector(self.settings.turn_detection, self._floor)
         if self._open is not None:
             self._detector.carry_on(self._open.last_voiced)
-            if not announced_before:
-                self._announce(self._open)
+            self._announce(self._open)
 
     def _retrieve(self, item_id: str) -> None:
         item, audio = self._items.get(item_id)
         wire = self.settings.format
         encoded = None if audio is None else _encode(audio, wire.encoding, wire.rate)
-        self._emit(m.ItemRetrieved(item, encoded, wire))
+        self._emit(m.ItemRetrieved(item, encoded))
 
     def _delete(self, item_id: str) -> None:
         self._items.delete(item_id)
@@ -342,13 +378,14 @@ class Session:
         if item_id in self._items:
             raise CallerError(f"Item with id '{item_id}' already exists.", code="invalid_value", param="item.id")
         item = m.Item(item_id, raw=command.item)
-        self._emit(m.ItemAdded(item, self._items.add(item)))
+        self._emit(m.ItemAdded(item, self._items.insert(item, command.previous_item_id)))
 
     def _stall_deadline(self) -> float | None:
-        """When the open turn ends for want of audio; while audio still waits to be scored, never."""
+        """When the open turn ends for want of audio; never while scores are awaited or the client kept waiting."""
         if self._open is None or not self._detector.announces or self._last_append is None:
             return None
-        return self._last_append + STALL_S if self._front.caught_up and not self._inbox else None
+        ours = self._inbox or not self._front.caught_up or self.behind
+        return None if ours else self._last_append + STALL_S
 
     def _emit(self, event: m.Event) -> None:
         self._out.append(event)

@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from hark.core.messages import Event, TranscriptCompleted, TranscriptDelta, TranscriptFailed
 from hark.core.settings import ModelCard
-from hark.core.work import Result, Token, Transcribe, Transcribed, WorkFailed
+from hark.core.work import Result, Token, Transcribe, Transcribed, WorkFailed, to_ms
 from hark.errors import HarkError, ModelError
-from hark.session.buffer import AudioBuffer, to_ms
+from hark.session.buffer import AudioBuffer
 from hark.session.items import Items
 from hark.session.jobs import Job, Request
 from hark.session.lane import Lane

@@ -18,8 +18,7 @@ from typing import Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from hark.core.settings import Eagerness, TurnDetection
-from hark.core.work import WINDOW_SAMPLES
-from hark.session.buffer import to_samples
+from hark.core.work import WINDOW_SAMPLES, to_samples
 
 # A click or a cough can lift one or two windows; spoken words, nearly all of them, lift four and more (docs/turns.md).
 ONSET_WINDOWS: Final = 3
