@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -126,8 +128,9 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
-        message = f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}. Try another --port."
-        raise OperatorError(message) from error
+        other = "another --port, or HARK_PORT" if error.errno == errno.EADDRINUSE else "another --host, or HARK_HOST"
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise OperatorError(f"Cannot listen on {settings.host}:{settings.port}: {why}. Try {other}.") from error
     # asyncio sets this only on sockets that name their protocol; without it an event can wait 40 ms for an ack.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # the pings of a peer that is gone without a word go unacknowledged

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
 
     def check(self) -> None:
         """Raises OperatorError where the options together would be unsafe."""
+        if self.api_key is not None and not self.api_key.get_secret_value().strip():
+            raise OperatorError("The key of --api-key or HARK_API_KEY is blank. Set one, or leave the option out.")
         if self.open_to_strangers and not self.api_key and not self.allow_anonymous:
             raise OperatorError(
                 f"--host {self.host} lets other machines connect, and no key is set. Set one with --api-key or "

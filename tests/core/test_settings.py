@@ -144,8 +144,12 @@ def test_patches_say_nothing_by_themselves():
         ({"format": AudioFormat("pcm16", 7_999)}, "format.rate", "integer_below_min_value"),
         ({"format": AudioFormat("pcm16", 48_001)}, "format.rate", "integer_above_max_value"),
         ({"include": (LOGPROBS, "usage")}, "include", "invalid_value"),
-        ({"noise_reduction": NoiseReduction("near_field", 1.5)}, "noise_reduction.strength", "invalid_value"),
-        ({"noise_reduction": NoiseReduction("near_field", math.nan)}, "noise_reduction.strength", "invalid_value"),
+        ({"noise_reduction": NoiseReduction("near_field", 1.5)}, "noise_reduction.strength", "decimal_above_max_value"),
+        (
+            {"noise_reduction": NoiseReduction("near_field", math.nan)},
+            "noise_reduction.strength",
+            "decimal_above_max_value",
+        ),
     ],
 )
 def test_what_is_out_of_range_is_refused(changed, field, code):
@@ -166,8 +170,10 @@ def test_what_is_out_of_range_is_refused(changed, field, code):
 def test_turn_detection_is_checked_to_the_border(key, low, high):
     for value in (low, high):
         assert getattr(turns(**{key: value}), key) == value
-    for value, code in ((low - 1, "integer_below_min_value"), (high + 1, "integer_above_max_value")):
-        with pytest.raises(SettingsError, match=rf"Invalid value: {value}\. Expected a value [<>]= \d+\.") as caught:
+    kind = "decimal" if key == "threshold" else "integer"
+    for value, code in ((low - 1, f"{kind}_below_min_value"), (high + 1, f"{kind}_above_max_value")):
+        said = rf"Invalid [\w.]+: {value}\. Expected a value >= {low} and <= {high}\."
+        with pytest.raises(SettingsError, match=said) as caught:
             turns(**{key: value})
         assert (caught.value.field, caught.value.code) == (f"turn_detection.{key}", code)
 

@@ -269,7 +269,7 @@ REFUSED = [
     ({TURNS: {"silence_duration_ms": 10**9}}, ABOVE, "turn_detection.silence_duration_ms"),
     ({TURNS: {"idle_timeout_ms": 4_999}}, BELOW, "turn_detection.idle_timeout_ms"),
     ({TURNS: {"bogus": 1}}, "unknown_parameter", "turn_detection.bogus"),
-    ({NOISE: {"type": "near_field", "strength": 2}}, "invalid_value", "noise_reduction.strength"),
+    ({NOISE: {"type": "near_field", "strength": 2}}, "decimal_above_max_value", "noise_reduction.strength"),
     ({TRANSCRIPTION: {"language": "en", "languages": ["de"]}}, "invalid_value", "transcription.languages"),
     ({TRANSCRIPTION: {"model": "gpt-5"}}, "invalid_model", "transcription.model"),
     ({TRANSCRIPTION: {"delay": "soon"}}, "invalid_value", "transcription.delay"),

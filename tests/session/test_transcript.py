@@ -85,8 +85,9 @@ def test_what_was_sent_stays_when_the_final_hypothesis_differs(final, rest):
 
 
 def test_partials_that_deny_what_was_sent_go_on_behind_it():
-    hypotheses = ("a b c d", "a b c x", "q b c x y z", "q b c x y z")
-    assert told(*hypotheses, final="q b c x y z") == ["", "a b", "", " c x y", " z"]
+    hypotheses = ("a b c d", "a b c x", *["q b c x y z"] * PATIENCE)
+    waited = [""] * (PATIENCE - 1)
+    assert told(*hypotheses, final="q b c x y z") == ["", "a b", *waited, " c x y", " z"]
 
 
 def test_scripts_without_spaces_grow_by_character():

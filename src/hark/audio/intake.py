@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hark.audio.formats import SAMPLE_BYTES, Encoding, decode
+from hark.audio.formats import SAMPLE_BYTES, Encoding, decode, encode
 from hark.audio.resample import Resampler
 
 RATE: Final = 16_000
@@ -100,6 +100,12 @@ class Intake:
                 format_chunk = head[at : at + size]
             at += size + size % 2  # chunks are padded to even lengths
         return b""
+
+
+def wire_bytes(audio: NDArray[np.float32], encoding: Encoding, rate: int) -> bytes:
+    """The way back: 16 kHz samples as a client in this format would have sent them."""
+    resampler = Resampler(RATE, rate)
+    return b"".join(encode(part, encoding) for part in (resampler.push(audio), resampler.tail()))
 
 
 def _may_be_wav(head: bytes) -> bool:

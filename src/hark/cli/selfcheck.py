@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import aclosing
 
 from rich.console import Console
-from rich.syntax import Syntax
 
 from hark.audio.files import probe, stream_audio
 from hark.cli.live import LiveView, StatusLine
@@ -25,7 +24,7 @@ async def self_check_at(url: str, settings: Settings, console: Console) -> None:
     """Play the sample in real time to the server at `url`, show its words as they settle, and say how to connect."""
     sample = models_folder(settings.models_dir) / SAMPLE
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    console.print(f"\nSelf-check: {sample.name} played in real time through {url}/v1/realtime\n")
+    console.print(f"\nSelf-check: {sample.name} played in real time through {url}/v1/realtime\n", soft_wrap=True)
     try:
         async with connect(url, api_key=key, turn_detection=SENTENCES) as client:
             heard = StatusLine("listening", lambda: client.sent_samples / SAMPLE_RATE, probe(sample))
@@ -37,18 +36,24 @@ async def self_check_at(url: str, settings: Settings, console: Console) -> None:
     except HarkError as error:
         console.print(f"[bold red]Self-check failed:[/] {error.message}")
         return
-    _tell_how_to_connect(url, console)
+    _tell_how_to_connect(url, key, console)
 
 
-def _tell_how_to_connect(url: str, console: Console) -> None:
-    console.print("\n[bold green]It works.[/] Leave this running and connect from another terminal:\n")
-    console.print(f"  base URL    [bold]{url}/v1[/]")
-    console.print(f"  WebSocket   [bold]ws{url.removeprefix('http')}/v1/realtime?intent=transcription[/]")
-    console.print(f"  curl        [bold]curl {url}/health[/]")
-    console.print("  a file      [bold].venv/bin/hark transcribe --live FILE[/]\n\n  OpenAI's Python SDK:\n")
-    code = (
-        "from openai import AsyncOpenAI\n"
-        f'client = AsyncOpenAI(base_url="{url}/v1", api_key="none")\n'
-        'async with client.realtime.connect(extra_query={"intent": "transcription"}) as session: ...'
-    )
-    console.print(Syntax(code, "python", background_color="default", padding=(0, 2)))
+def _tell_how_to_connect(url: str, key: str | None, console: Console) -> None:
+    shown = "none" if key is None else "YOUR KEY"
+    socket = f"ws{url.removeprefix('http')}/v1/realtime?intent=transcription"
+    lines = f"""
+[bold green]It works.[/] Leave this running and connect from another terminal:
+
+  base URL    [bold]{url}/v1[/]
+  WebSocket   [bold]{socket}[/]
+  curl        [bold]curl {url}/health[/]
+  a file      [bold].venv/bin/hark transcribe --live FILE --url {url}[/]
+
+  OpenAI's Python SDK:
+
+  from openai import AsyncOpenAI
+  client = AsyncOpenAI(base_url="{url}/v1", api_key="{shown}")
+  async with client.realtime.connect(extra_query={{"intent": "transcription"}}) as session: ...
+"""
+    console.print(lines, soft_wrap=True, highlight=False)

@@ -52,7 +52,9 @@ async def _serve(settings: Settings, *, self_check: bool) -> None:
     console = Console(highlight=False)
     with _until_signal() as stop:
         async with running(settings) as url:
-            console.print(f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}. Ctrl-C stops it.")
+            console.print(
+                f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}. Ctrl-C stops it.", soft_wrap=True
+            )
             if settings.api_key is None and not settings.open_to_strangers:
                 console.print("[dim]No key is set: only this machine and pages served from it may connect.[/]")
             elif settings.api_key is None:

@@ -56,7 +56,7 @@ def transcribe_command(
         Path | None, Parameter(name=("--output", "-o"), help="Write a file: .txt, .srt, .vtt or .json.")
     ] = None,
     url: Annotated[str | None, Parameter(help="Use the server at this address instead of starting one.")] = None,
-    api_key: Annotated[str | None, Parameter(help="The key for the server at --url.")] = None,
+    api_key: Annotated[str | None, Parameter(help="The key for the server at --url. Default: HARK_API_KEY.")] = None,
     model: Annotated[str | None, Parameter(help="Transcribe with this model.")] = None,
     language: Annotated[str | None, Parameter(help="The language spoken, such as en.")] = None,
     silence_ms: Annotated[int, Parameter(help="A turn ends after this much silence.")] = 500,
@@ -90,7 +90,7 @@ def transcribe_command(
 def _prepare(file: Path, output: Path | None) -> Recording:
     """Find out what can be found out before any work begins. Raises CallerError."""
     if output is not None:
-        if output.suffix not in WRITERS:
+        if output.suffix.lower() not in WRITERS:
             raise CallerError(f"Expected an output file that ends in {', '.join(WRITERS)}; got {str(output)!r}.")
         if not output.parent.is_dir() or output.is_dir() or not os.access(output.parent, os.W_OK):
             raise CallerError(f"Cannot write {str(output)!r}: expected a file in a folder that exists and is writable.")
@@ -104,7 +104,8 @@ def _prepare(file: Path, output: Path | None) -> Recording:
 async def _server(url: str | None, api_key: str | None) -> AsyncIterator[tuple[str, str | None]]:
     """The address of a server, and a key that it takes."""
     if url is not None:
-        yield url, api_key
+        own = Settings().api_key
+        yield url, api_key or (own.get_secret_value() if own else None)
         return
     async with running(Settings(host="127.0.0.1", port=0, api_key=None)) as address:
         yield address, None
@@ -129,6 +130,9 @@ async def _transcribe(
         if not live and not written:
             sys.stdout.write(to_text(client.conversation.spoken(_sent_ms(client)), _sent_ms(client)))
             sys.stdout.flush()
+    if not client.conversation.spoken():
+        seconds = client.sent_samples / SAMPLE_RATE
+        complaints.print(f"hark transcribe: no speech was found in {seconds:.1f} s of audio.", soft_wrap=True)
     failed = [turn for turn in client.conversation.turns if turn.failed is not None]
     for turn in failed:
         complaints.print(plain_line(turn), markup=False, soft_wrap=True)
@@ -154,7 +158,7 @@ def _progress(conversation: Conversation, recording: Recording, console: Console
 
 def _write(output: Path, client: RealtimeClient) -> None:
     length_ms = _sent_ms(client)
-    text = WRITERS[output.suffix](client.conversation.spoken(length_ms), length_ms)
+    text = WRITERS[output.suffix.lower()](client.conversation.spoken(length_ms), length_ms)
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:

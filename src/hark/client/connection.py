@@ -149,7 +149,7 @@ def realtime_url(base_url: str) -> str:
         known = False
     if not known:
         raise CallerError(f"Expected the address of a server, such as http://127.0.0.1:8000; got {base_url!r}.")
-    path = parts.path.rstrip("/").removesuffix("/v1")
+    path = parts.path.rstrip("/").removesuffix("/realtime").removesuffix("/v1")
     return f"{scheme}://{parts.netloc}{path}/v1/realtime?intent=transcription"
 
 
@@ -219,5 +219,6 @@ async def _await(client: RealtimeClient, kind: type[Event]) -> None:
 def _closed(url: str, error: ConnectionClosed) -> NoSessionError:
     if error.rcvd is None:
         return NoSessionError(f"The connection to {url} broke. Is the server still running?", close_code=1006)
-    code, reason = error.rcvd.code, error.rcvd.reason or "no reason given"
+    code, reason = error.rcvd.code, error.rcvd.reason
+    reason = reason or ("the server was stopped or started anew" if code in (1001, 1012) else "no reason given")
     return NoSessionError(f"{url} ended the session: {reason} (close code {code}).", close_code=code)

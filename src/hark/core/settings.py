@@ -194,20 +194,16 @@ def _over(base: P, patch: Struct) -> P:
 
 
 def _validate(settings: SessionSettings) -> None:
-    rate = settings.format.rate
-    if rate < MIN_RATE:
-        raise SettingsError("format.rate", _bound(rate, f">= {MIN_RATE}"), code="integer_below_min_value")
-    if rate > MAX_RATE:
-        raise SettingsError("format.rate", _bound(rate, f"<= {MAX_RATE}"), code="integer_above_max_value")
+    _between("format.rate", settings.format.rate, MIN_RATE, MAX_RATE)
     for name in settings.include:
         if name != LOGPROBS:
             raise SettingsError("include", f"Invalid value: '{name}'. Supported values are: '{LOGPROBS}'.")
     noise = settings.noise_reduction
-    if noise is not None and not 0 <= noise.strength <= 1:
-        raise SettingsError("noise_reduction.strength", _bound(noise.strength, "between 0 and 1"))
+    if noise is not None:
+        _between("noise_reduction.strength", noise.strength, 0.0, 1.0)
     turn = settings.turn_detection
     if turn is not None:
-        _between("turn_detection.threshold", turn.threshold, 0, 1)
+        _between("turn_detection.threshold", turn.threshold, 0.0, 1.0)
         _between("turn_detection.prefix_padding_ms", turn.prefix_padding_ms, 0, MAX_PREFIX_MS)
         _between("turn_detection.silence_duration_ms", turn.silence_duration_ms, 0, MAX_SILENCE_MS)
         if turn.idle_timeout_ms is not None:
@@ -215,12 +211,8 @@ def _validate(settings: SessionSettings) -> None:
 
 
 def _between(field: str, value: float, low: float, high: float) -> None:
-    kind = "integer" if isinstance(value, int) else "decimal"
-    if value < low:
-        raise SettingsError(field, _bound(value, f">= {low}"), code=f"{kind}_below_min_value")
-    if not value <= high:
-        raise SettingsError(field, _bound(value, f"<= {high}"), code=f"{kind}_above_max_value")
-
-
-def _bound(value: float, expected: str) -> str:
-    return f"Invalid value: {value}. Expected a value {expected}."
+    if low <= value <= high:
+        return
+    side = "below_min_value" if value < low else "above_max_value"
+    message = f"Invalid {field}: {value}. Expected a value >= {low:g} and <= {high:g}."
+    raise SettingsError(field, message, code=f"{'integer' if isinstance(low, int) else 'decimal'}_{side}")

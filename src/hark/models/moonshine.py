@@ -14,6 +14,7 @@ Refuses: nothing. Audio too short for the graph, even none, is silence by then, 
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,9 @@ SPARE_TOKENS: Final = 6
 # A loop: up to MAX_LOOP tokens, said at least 4 times in a row and LOOP_TOKENS long in all. People do say "no, no".
 MAX_LOOP: Final = 16
 LOOP_TOKENS: Final = 16
+
+# The vocabulary has ",," and "..", which the model says for one of them; an ellipsis of three is meant.
+DOUBLED: Final = re.compile(r"(?<![.,])([.,])\1(?![.,])")
 
 Array = NDArray[Any]
 SELF_CACHE: Final = tuple(f"{layer}.decoder.{part}" for layer in range(LAYERS) for part in ("key", "value"))
@@ -192,7 +196,7 @@ def join_pieces(pieces: Iterable[tuple[bytes, float]]) -> Iterable[Token]:
     for piece, logprob in pieces:
         held += logprob if piece else 0.0
         if text := characters.decode(piece):
-            yield Token(text, held)
+            yield Token(DOUBLED.sub(r"\1", text), held)
             held = 0.0
 
 

@@ -21,13 +21,12 @@ from typing import Final, TypeAlias, assert_never
 from msgspec import UNSET, structs
 
 from hark.audio import formats
-from hark.audio.resample import Resampler
+from hark.audio.intake import wire_bytes
 from hark.core import messages as m
 from hark.core.settings import LOGPROBS, ModelCard, SessionSettings, SettingsError, TurnDetection, merge
 from hark.core.work import (
     SAMPLE_RATE,
     WINDOW_SAMPLES,
-    Audio,
     Result,
     Transcribed,
     VoiceScored,
@@ -349,7 +348,10 @@ class Session:
         model = settings.transcription.model if settings.transcription else None
         card = self._find_model(model)
         if card is None:
-            message = f'Model "{model}" is not supported in transcription mode.'
+            message = (
+                f'Model "{model}" is not supported in transcription mode. '
+                "Name none, or one of OpenAI's for transcription, such as gpt-4o-transcribe: the server's own answers."
+            )
             raise SettingsError("transcription.model", message, code="invalid_model")
         return card
 
@@ -362,7 +364,7 @@ class Session:
     def _retrieve(self, item_id: str) -> None:
         item, audio = self._items.get(item_id)
         wire = self.settings.format
-        encoded = None if audio is None else _encode(audio, wire.encoding, wire.rate)
+        encoded = None if audio is None else wire_bytes(audio, wire.encoding, wire.rate)
         self._emit(m.ItemRetrieved(item, encoded))
 
     def _delete(self, item_id: str) -> None:
@@ -394,9 +396,3 @@ class Session:
 def _automatic(card: ModelCard) -> TurnDetection | None:
     """Turn detection where the client has not chosen: clients of live models commit by themselves (contract C.4)."""
     return None if card.live else TurnDetection()
-
-
-def _encode(audio: Audio, encoding: formats.Encoding, rate: int) -> bytes:
-    resampler = Resampler(SAMPLE_RATE, rate)
-    parts = [resampler.push(audio), resampler.tail()]
-    return b"".join(formats.encode(part, encoding) for part in parts)

@@ -3,7 +3,8 @@
 A client cannot be told to take a word back, so a word leaves only when two successive hypotheses agree on it and on the
 word after it (local agreement, Macháček et al. 2023, "Turning Whisper into Real-Time Transcription System"; the extra
 word because the last one of a partial hypothesis is the one cut off by the end of the audio), and when the model is
-sure of it; a word it is unsure of must have stood in PATIENCE hypotheses in a row. What has left stays: the final
+sure of it; a word it is unsure of, or that follows one it has meanwhile denied, must have stood in PATIENCE hypotheses
+in a row. What has left stays: the final
 hypothesis is aligned to it, and only what lies beyond is added. So the deltas of an item concatenate to its transcript
 exactly, whatever the model does.
 
@@ -71,7 +72,9 @@ class Transcript:
         common = _common_prefix(self._last, heard)
         self._stood = [1 + count for count in self._stood[:common]] + [1] * (len(heard) - common)
         self._last = heard
-        settled = takewhile(self._is_settled, range(_aligned(self._sent, heard), common - HELD_BACK))
+        denied = _common_prefix(self._sent, heard) < len(self._sent)  # then what follows stands on shaky ground
+        after = range(_aligned(self._sent, heard), common - HELD_BACK)
+        settled = takewhile(lambda place: self._is_settled(place, doubtful=denied), after)
         return self._send([heard[place] for place in settled])
 
     def add_final(self, hypothesis: Hypothesis) -> list[Token]:
@@ -81,8 +84,8 @@ class Transcript:
         self._sent, self._last, self._stood = [], [], []
         return rest
 
-    def _is_settled(self, place: int) -> bool:
-        return self._stood[place] >= (AGREEMENT if self._last[place].sure else PATIENCE)
+    def _is_settled(self, place: int, *, doubtful: bool) -> bool:
+        return self._stood[place] >= (AGREEMENT if self._last[place].sure and not doubtful else PATIENCE)
 
     def _send(self, more: list[Unit]) -> list[Token]:
         tokens: list[Token] = []
