@@ -96,11 +96,12 @@ def test_the_audio_clock_of_the_server_is_followed():
     [
         ("http://127.0.0.1:8000", "ws://127.0.0.1:8000/v1/realtime?intent=transcription"),
         ("http://127.0.0.1:8000/v1/", "ws://127.0.0.1:8000/v1/realtime?intent=transcription"),
+        ("ws://127.0.0.1:8000/v1/realtime?intent=x", "ws://127.0.0.1:8000/v1/realtime?intent=transcription"),
         ("https://api.example.com/v1", "wss://api.example.com/v1/realtime?intent=transcription"),
         ("ws://[::1]:80/behind/a/proxy", "ws://[::1]:80/behind/a/proxy/v1/realtime?intent=transcription"),
     ],
 )
-def test_the_address_may_have_its_v1_or_not(base, url):
+def test_the_address_may_be_the_base_or_the_socket(base, url):
     assert realtime_url(base) == url
 
 

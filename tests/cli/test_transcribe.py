@@ -78,3 +78,20 @@ def test_wrong_use_is_told_before_any_work(recording, capsys, name, options, com
 def test_no_server_at_the_url_is_a_failure(recording, capsys):
     assert transcribe_command(recording, url="http://127.0.0.1:1") == FAILED
     assert "hark serve" in capsys.readouterr().err
+
+
+def test_a_recording_without_speech_is_told(recording, capsys):
+    with wave.open(str(recording), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 16_000))
+    assert transcribe_command(recording) == 0
+    assert capsys.readouterr() == ("", "hark transcribe: no speech was found in 1.0 s of audio.\n")
+
+
+def test_the_key_for_a_running_server_may_come_from_the_environment(recording, capsys, serve, monkeypatch):
+    url = serve(api_key="sk-of-another-server").url
+    assert transcribe_command(recording, url=url) == 0
+    assert capsys.readouterr().out == "alpha golf\nalpha\n"
+    monkeypatch.setenv("HARK_API_KEY", "sk-wrong")
+    assert transcribe_command(recording, url=url) == FAILED
+    assert "Incorrect API key provided" in capsys.readouterr().err
