@@ -22,7 +22,7 @@ from hark.core.work import Hypothesis, Token
 
 HELD_BACK: Final = 1
 AGREEMENT: Final = 2
-# Without these two, one early word in thirteen is not in the final hypothesis; with them, one in fifty-four
+# Without these two, one early word in nine is not in the final hypothesis; with them, one in fifty-four
 # (benchmarks/early_words.py; docs/accuracy.md).
 SURE: Final = -0.5
 PATIENCE: Final = 8
