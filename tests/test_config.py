@@ -15,6 +15,8 @@ KEY = "sk-one-two-three"
 def nothing_set(monkeypatch, tmp_path):
     for name in Settings.model_fields:
         monkeypatch.delenv(f"HARK_{name.upper()}", raising=False)
+    for name in ("TRANSCRIPTION_MODEL", "OPENAI_REALTIME_SESSION_MODEL"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -43,6 +45,7 @@ def test_every_option_has_an_environment_variable(monkeypatch):
     given = {
         "host": "::1", "port": "9000", "model": "m", "voice_model": "v", "api_key": KEY, "allow_anonymous": "true",
         "models_dir": "models", "threads": "2", "max_session_minutes": "5", "log_level": "debug",
+        "aliases": "fast=m", "transcription_model": "whisper-1", "session_model": "gpt-realtime-mini",
     }  # fmt: skip
     assert given.keys() >= {name for name, field in Settings.model_fields.items() if field.description}
     for name, value in given.items():
@@ -63,6 +66,47 @@ def test_an_empty_variable_is_none(monkeypatch, name):
 def test_what_is_out_of_range_is_refused_by_name(options):
     with pytest.raises(ValidationError, match=next(iter(options))):
         Settings(**options)
+
+
+def test_the_names_of_other_programs_count_where_hark_s_own_are_not_set(monkeypatch, tmp_path):
+    # Applications written for OpenAI keep these two in their .env (contract G.3).
+    lines = "OPENAI_REALTIME_SESSION_MODEL=gpt-4o-realtime-preview-2024-12-17\nTRANSCRIPTION_MODEL=whisper-1\n"
+    (tmp_path / ".env").write_text(lines)
+    assert Settings().session_model == "gpt-4o-realtime-preview-2024-12-17"
+    assert Settings().transcription_model == "whisper-1"
+    assert Settings(transcription_model="x").transcription_model == "x"
+    monkeypatch.setenv("TRANSCRIPTION_MODEL", "whisper-small")
+    assert Settings().transcription_model == "whisper-small"
+    monkeypatch.setenv("HARK_TRANSCRIPTION_MODEL", "")
+    assert Settings().transcription_model == "whisper-small"
+    monkeypatch.setenv("HARK_TRANSCRIPTION_MODEL", "gpt-transcribe")
+    assert Settings().transcription_model == "gpt-transcribe"
+
+
+def test_a_flag_stands_over_the_names_of_other_programs(monkeypatch):
+    monkeypatch.setenv("OPENAI_REALTIME_SESSION_MODEL", "gpt-realtime-mini")
+    _, bound, _ = app.parse_args("serve --session-model gpt-realtime-2 --aliases a=b")
+    settings = bound.arguments["settings"]
+    assert (settings.session_model, settings.aliases) == ("gpt-realtime-2", "a=b")
+
+
+@pytest.mark.parametrize(
+    ("written", "table"),
+    [
+        (None, {}),
+        (" , ", {}),
+        ("fast=moonshine-tiny-en", {"fast": "moonshine-tiny-en"}),
+        (" fast = a , whisper-1=b=c,", {"fast": "a", "whisper-1": "b=c"}),
+    ],
+)
+def test_aliases_are_pairs(written, table):
+    assert Settings(aliases=written).alias_table() == table
+
+
+@pytest.mark.parametrize("written", ["fast", "fast=", "=model", "good=a,bad", "a=x,A=y"])
+def test_aliases_that_are_none(written):
+    with pytest.raises(OperatorError, match=r"--aliases .* expected NAME=MODEL, .*; got '"):
+        Settings(aliases=written).alias_table()
 
 
 # ---- what is not safe

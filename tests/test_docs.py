@@ -21,8 +21,9 @@ from hark.core import messages as m
 from hark.core.settings import SessionSettings
 from hark.errors import CallerError
 from hark.models.base import LoadOptions, Utterance
-from hark.models.catalog import OPENAI_NAMES, installed
+from hark.models.catalog import installed
 from hark.models.files import MODEL_FILES
+from hark.models.names import OPENAI_NAMES, SESSION_NAMES
 from hark.models.pull import models_folder
 from hark.protocol import sessions
 from hark.protocol.dialects import DIALECTS
@@ -287,6 +288,11 @@ def test_every_model_name_has_its_row():
     shapes = {"duration": "seconds", "tokens": "tokens"}
     expected = [[f"`{c.name}`", shapes[c.usage], "client" if c.live else "server"] for c in OPENAI_NAMES]
     assert rows == expected
+
+
+def test_every_session_model_has_its_place():
+    (listed,) = re.findall(r"^Realtime sessions:(.*?)\n\n", page("docs/models.md"), re.MULTILINE | re.DOTALL)
+    assert tuple(codes(listed)) == SESSION_NAMES
 
 
 def test_every_model_file_has_its_row():

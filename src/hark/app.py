@@ -20,10 +20,12 @@ from hark.auth import Keys
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
 from hark.edge import guard, status
+from hark.edge.models import Model, Models
 from hark.edge.websocket import Realtime, wrong_path
-from hark.errors import OperatorError
-from hark.models.catalog import Catalog, installed
+from hark.errors import HarkError, OperatorError
+from hark.models.catalog import Catalog, configured, installed
 from hark.models.pull import models_folder
+from hark.protocol.sessions import answers_with_voice
 
 # Where clients look for the WebSocket: OpenAI's URL; the one that people take for it (contract G.3, S1); base URLs
 # given without /v1; and Azure's.
@@ -34,18 +36,21 @@ REALTIME_PATHS = (
     "/openai/realtime",
     "/openai/v1/realtime",
 )
+MODEL_PATHS = ("/v1/models", "/models", "/openai/models", "/openai/v1/models")
 # A frame may carry 15 MiB of audio in base64 (contract B.4); past this size the transport itself closes with 1009.
 GONE_AFTER_S = 60
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 
 
-def routes(realtime: Realtime) -> list[BaseRoute]:
+def routes(realtime: Realtime, models: Models) -> list[BaseRoute]:
     paths = [path + slash for path in REALTIME_PATHS for slash in ("", "/")]
     return [
         Route("/", status.index),
         Route("/health", status.health),
         *(WebSocketRoute(path, realtime.serve) for path in paths),
         *(Route(path, status.needs_websocket, methods=["GET", "POST"]) for path in paths),
+        *(Route(path + slash, models.index) for path in MODEL_PATHS for slash in ("", "/")),
+        *(Route(path + "/{name:path}", models.show) for path in MODEL_PATHS),
         WebSocketRoute("/{path:path}", wrong_path),
     ]
 
@@ -59,10 +64,13 @@ def build(settings: Settings, catalog: Catalog, compute: LocalCompute) -> ASGIAp
         compute=compute,
         lifetime_s=settings.max_session_minutes * 60.0,
         any_origin=settings.allow_anonymous,
+        session_model=settings.session_model,
     )
-    handlers = {HTTPException: status.http_error, Exception: status.crash}
+    table = [Model(offer.name, offer.created, offer.owned_by) for offer in catalog.offers()]
+    models = Models(realtime.keys, table, realtime.any_origin)
+    handlers = {HTTPException: status.http_error, HarkError: status.fault, Exception: status.crash}
     return guard.cross_origin(
-        Starlette(routes=routes(realtime), exception_handlers=handlers),
+        Starlette(routes=routes(realtime, models), exception_handlers=handlers),
         any_origin=realtime.keys.required or realtime.any_origin,
     )
 
@@ -82,9 +90,10 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     Raises OperatorError or ModelError if the options, the port, the files or a model stand in the way.
     """
     settings.check()
+    _check_session_model(settings.session_model)
     # uvicorn's lines show the query, where a key may stand.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    catalog = Catalog(installed(), settings.model, settings.voice_model)
+    catalog = configured(installed(), settings)
     compute = LocalCompute(
         catalog.models,
         scorer=catalog.scorer.spec.name,
@@ -93,7 +102,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     )
     listener = _listen(settings)
     try:
-        await compute.start(catalog.engine.spec.name)
+        await compute.start(*catalog.engines())
         config = uvicorn.Config(
             build(settings, catalog, compute),
             ws="websockets-sansio",
@@ -121,6 +130,14 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     finally:
         listener.close()
         await asyncio.to_thread(compute.stop)
+
+
+def _check_session_model(name: str) -> None:
+    if not answers_with_voice(name):
+        raise OperatorError(
+            f"--session-model {name}: no model of a realtime session. Expected a name such as gpt-realtime or "
+            "gpt-4o-realtime-preview; a model that transcribes goes into --transcription-model."
+        )
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hark.errors import OperatorError
@@ -18,7 +18,7 @@ from hark.errors import OperatorError
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="HARK_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="HARK_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
     )
 
     host: str = Field(default="127.0.0.1", description="Address to listen on. Any but loopback needs --api-key.")
@@ -27,6 +27,19 @@ class Settings(BaseSettings):
         default="moonshine-tiny-en", description="Model that transcribes; every OpenAI name stands for it."
     )
     voice_model: str = Field(default="silero-vad", description="Model that tells speech from silence.")
+    aliases: str | None = Field(
+        default=None, description="Further names for local models, or other models for OpenAI's: NAME=MODEL,NAME=MODEL."
+    )
+    transcription_model: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("HARK_TRANSCRIPTION_MODEL", "TRANSCRIPTION_MODEL"),
+        description="Model name that counts for clients that send none. Default: that of --model.",
+    )
+    session_model: str = Field(
+        default="gpt-realtime",
+        validation_alias=AliasChoices("HARK_SESSION_MODEL", "OPENAI_REALTIME_SESSION_MODEL"),
+        description="Model that a realtime session shows when its client named none.",
+    )
     api_key: SecretStr | None = Field(
         default=None,
         description="Key that clients must send. Without one, anyone on this machine may connect, and nobody else.",
@@ -51,6 +64,21 @@ class Settings(BaseSettings):
             return not ip_address(self.host).is_loopback
         except ValueError:
             return True
+
+    def alias_table(self) -> dict[str, str]:
+        """The names of `aliases`, each with its model. Raises OperatorError where it is not written as expected."""
+        table: dict[str, str] = {}
+        for entry in (self.aliases or "").split(","):
+            name, _, model = (part.strip() for part in entry.partition("="))
+            if not entry.strip():
+                continue
+            if not name or not model or name.casefold() in map(str.casefold, table):
+                raise OperatorError(
+                    f"--aliases {self.aliases}: expected NAME=MODEL, several with commas between and each name once; "
+                    f"got '{entry.strip()}'."
+                )
+            table[name] = model
+        return table
 
     def check(self) -> None:
         """Raises OperatorError where the options together would be unsafe."""

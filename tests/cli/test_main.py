@@ -18,6 +18,10 @@ from hark.cli.main import main
         ("pull nothing-like-it", 1, "Expected: moonshine-tiny-en, silero-vad, samples."),
         ("serve --host 0.0.0.0", 1, "Set one with --api-key or HARK_API_KEY"),
         ("serve --model gpt-5", 1, "There are: moonshine-tiny-en, scripted."),
+        ("serve --aliases fast", 1, "--aliases fast: expected NAME=MODEL"),
+        ("serve --aliases fast=gpt-5", 1, "--aliases fast=gpt-5: no such model is installed. There are: moonshine"),
+        ("serve --transcription-model gpt-5", 1, "--transcription-model gpt-5: no such model name. There are: gpt-4o"),
+        ("serve --session-model whisper-1", 1, "--session-model whisper-1: no model of a realtime session."),
         ("serve --voice-model moonshine-tiny-en", 1, "There are: scripted-vad, silero-vad."),
     ],
 )

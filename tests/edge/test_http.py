@@ -17,6 +17,7 @@ def test_the_front_page_says_where_to_connect(server):
     assert (page["name"], page["version"]) == ("hark", hark.__version__)
     assert page["realtime"] == f"ws{server.url.removeprefix('http')}/v1/realtime?intent=transcription"
     assert httpx.get(page["health"]).status_code == 200
+    assert httpx.get(page["models"]).json()["object"] == "list"
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,8 @@ def test_the_front_page_says_where_to_connect(server):
         ("GET", "/v1/realtime/?intent=transcription", 426, "upgrade_required", "is a WebSocket"),
         ("POST", "/v1/realtime", 426, "upgrade_required", "SDP"),
         ("GET", "/nowhere", 404, "unknown_url", "/v1/realtime?intent=transcription"),
-        ("GET", "/v1/models/", 404, "unknown_url", "'/v1/models/'"),
+        ("GET", "/v1/nowhere/", 404, "unknown_url", "'/v1/nowhere/'"),
+        ("POST", "/v1/models", 405, "method_not_allowed", "GET /v1/models"),
         ("POST", "/health", 405, "method_not_allowed", "POST is not allowed"),
         ("DELETE", "/", 405, "method_not_allowed", "DELETE is not allowed"),
         ("PUT", "/v1/realtime", 405, "method_not_allowed", "PUT is not allowed"),

@@ -4,16 +4,18 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
+from hark.core.settings import ModelCard
 from hark.errors import OperatorError
 from hark.models import catalog, scripted
 from hark.models.base import EngineModel, ModelSpec, ScorerModel
 from hark.models.catalog import DEFAULT_ENGINE, DEFAULT_SCORER, Catalog, installed
+from hark.models.names import SESSION_NAMES
 
 MODELS = {model.spec.name: model for model in scripted.plugin()}
 
 
-def of(models=MODELS, default="scripted", scorer="scripted-vad"):
-    return Catalog(models, default, scorer)
+def of(models=MODELS, default="scripted", scorer="scripted-vad", **options):
+    return Catalog(models, default, scorer, **options)
 
 
 def engine(name, *files):
@@ -85,12 +87,79 @@ def test_files_are_those_of_the_default_models_alone():
     assert of(models, default="small").files() == ["small.onnx", "small.txt"]
 
 
+# ---- the operator's own names
+
+
+TWO = MODELS | {"Other": engine("Other", "other.onnx")}
+
+
+def test_an_alias_stands_for_its_model():
+    catalog = of(TWO, aliases={"Fast": "OTHER", "gpt-4o-transcribe": "other"})
+    assert catalog.find("fast") == ModelCard("Fast", "Other")
+    assert catalog.find("gpt-4o-transcribe") == ModelCard("gpt-4o-transcribe", "Other", usage="tokens")
+    assert catalog.find("whisper-1").engine == "scripted"
+    assert {"Fast", "Other", "gpt-4o-transcribe"} <= set(catalog.names())
+
+
+@pytest.mark.parametrize("name", ["Whisper-1", "SCRIPTED", "GPT-4o-Transcribe"])
+def test_case_does_not_matter(name):
+    assert of().find(name) == of().find(name.lower())
+    assert of(default="Scripted", scorer="SCRIPTED-VAD").find(name).engine == "scripted"
+
+
+@pytest.mark.parametrize(("unnamed", "engine_"), [("whisper-1", "scripted"), ("other", "Other"), ("FAST", "Other")])
+def test_what_counts_where_no_model_is_named(unnamed, engine_):
+    catalog = of(TWO, aliases={"fast": "other"}, unnamed=unnamed)
+    assert catalog.find(None) == catalog.find(unnamed)
+    assert catalog.find(None).engine == engine_
+    assert catalog.find("gpt-transcribe").engine == "scripted"
+    assert catalog.engines() == list(dict.fromkeys(("scripted", engine_)))
+
+
+def test_what_the_settings_name_is_pulled():
+    assert of(TWO).files() == []
+    assert of(TWO, aliases={"fast": "other"}).files() == ["other.onnx"]
+    assert of(TWO, aliases={"a": "other", "b": "other"}, unnamed="other").files() == ["other.onnx"]
+
+
+@pytest.mark.parametrize("name", ["Scripted", "scripted-vad", "GPT-realtime", "gpt-4o-realtime-preview"])
+def test_a_name_that_is_taken_is_no_alias(name):
+    with pytest.raises(OperatorError, match=rf"--aliases {name}=other: '{name}' is the name of .* another name"):
+        of(TWO, aliases={name: "other"})
+
+
+def test_the_list_has_every_name_once_and_a_stable_date():
+    offers = of(TWO, aliases={"fast": "other", "whisper-1": "other"}).offers()
+    names = [offer.name for offer in offers]
+    assert len(names) == len(set(names))
+    assert names[:4] == ["scripted", "Other", "whisper-1", "fast"]
+    assert set(names) == {*of(TWO).names(), "fast", *SESSION_NAMES}
+    by_name = {offer.name: offer for offer in offers}
+    assert (by_name["fast"].engine, by_name["whisper-1"].engine, by_name["whisper-tiny"].engine) == (
+        "Other", "Other", "scripted",
+    )  # fmt: skip
+    assert {offer.kind for offer in offers if offer.name in SESSION_NAMES} == {"session"}
+    # The pairs that OpenAI's own list shows (contract A.7).
+    for name, created, owner in (
+        ("whisper-1", 1_677_532_384, "openai-internal"),
+        ("gpt-4o-transcribe", 1_742_068_463, "system"),
+        ("gpt-4o-realtime-preview-2024-12-17", 1_733_945_430, "system"),
+    ):
+        assert (by_name[name].created, by_name[name].owned_by) == (created, owner)
+    assert by_name["gpt-realtime-mini-2025-10-06"].created == 1_759_708_800
+    assert {by_name[name].owned_by for name in ("Other", "fast", "whisper-large-v3")} == {"hark"}
+    assert by_name["Other"].created == by_name["fast"].created > 0
+
+
 @pytest.mark.parametrize(
     ("chosen", "told"),
     [
         ({"default": "typo"}, r"--model typo: no such model is installed\. There are: scripted\."),
         ({"default": "scripted-vad"}, r"--model scripted-vad: .* There are: scripted\."),
         ({"scorer": "scripted"}, r"--voice-model scripted: .* There are: scripted-vad\."),
+        ({"aliases": {"a": "b"}}, r"--aliases a=b: no such model is installed\. There are: scripted\."),
+        ({"aliases": {"a": "scripted-vad"}}, r"--aliases a=scripted-vad: .* There are: scripted\."),
+        ({"unnamed": "typo"}, r"--transcription-model typo: no such model name\. There are: .*scripted, whisper-1"),
     ],
 )
 def test_a_model_that_is_not_there(chosen, told):

@@ -19,7 +19,7 @@ from hark.app import running
 from hark.cli.pull import pull_command
 from hark.cli.selfcheck import self_check_at
 from hark.config import Settings
-from hark.models.catalog import Catalog, installed
+from hark.models.catalog import configured, installed
 from hark.models.pull import missing, models_folder
 
 
@@ -31,7 +31,7 @@ def serve_command(settings: Settings, *, self_check: bool) -> None:
     for chatty in ("websockets", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     settings.check()
-    catalog = Catalog(installed(), settings.model, settings.voice_model)
+    catalog = configured(installed(), settings)
     needed = [*catalog.files(), *(["samples"] if self_check else [])]
     if missing(needed, models_folder(settings.models_dir)):
         pull_command(needed, models_dir=settings.models_dir)

@@ -32,9 +32,9 @@ class LocalCompute:
         self._threads = threads or usable_cores()
         self._workers: dict[str, Worker] = {}
 
-    async def start(self, engine: str) -> None:
-        """Load the scorer and the engine of this name. Raises OperatorError or ModelError if one cannot be loaded."""
-        workers = [self._worker(self._scorer), self._worker(engine)]
+    async def start(self, *engines: str) -> None:
+        """Load the scorer and the engines of these names. Raises OperatorError or ModelError if one cannot be."""
+        workers = [self._worker(name) for name in (self._scorer, *engines)]
         await asyncio.gather(*(asyncio.wrap_future(worker.loaded) for worker in workers))
 
     def submit(self, work: Work, deliver: Callable[[Result], None]) -> None:

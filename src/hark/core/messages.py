@@ -6,7 +6,7 @@ clock, the milliseconds since the first sample that the client ever appended in 
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -99,12 +99,21 @@ AnyCommand: TypeAlias = (
 # ---- events --------------------------------------------------------------------------------------------------------
 
 
+DEFAULT_SESSION_MODEL: Final = "gpt-realtime"
+
+
 class SessionView(Struct, frozen=True):
-    """What is said of a session when it is created or updated. `expires_at` is in Unix seconds."""
+    """What is said of a session when it is created or updated. `expires_at` is in Unix seconds; `default_model` is
+    shown for a realtime session whose client named no model."""
 
     id: str
     expires_at: int
     settings: SessionSettings
+    default_model: str = DEFAULT_SESSION_MODEL
+
+    @property
+    def model(self) -> str:
+        return self.settings.model or self.default_model
 
 
 class Item(Struct, frozen=True):

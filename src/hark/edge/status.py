@@ -19,7 +19,7 @@ from hark.errors import CallerError, HarkError
 
 log = logging.getLogger("hark.http")
 
-_WHAT_THERE_IS: Final = "There are: GET /health, and the WebSocket /v1/realtime?intent=transcription."
+_WHAT_THERE_IS: Final = "There are: GET /health, GET /v1/models, and the WebSocket /v1/realtime?intent=transcription."
 
 
 def envelope(error: HarkError, status: int | None = None, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -35,7 +35,8 @@ async def health(request: Request) -> Response:
 async def index(request: Request) -> Response:
     base = str(request.base_url).rstrip("/")
     connect = f"ws{base.removeprefix('http')}/v1/realtime?intent=transcription"
-    return JSONResponse({"name": "hark", "version": hark.__version__, "realtime": connect, "health": f"{base}/health"})
+    places = {"realtime": connect, "models": f"{base}/v1/models", "health": f"{base}/health"}
+    return JSONResponse({"name": "hark", "version": hark.__version__, **places})
 
 
 async def needs_websocket(request: Request) -> Response:
@@ -54,6 +55,12 @@ async def http_error(request: Request, error: Exception) -> Response:
     code = "method_not_allowed" if error.status_code == 405 else "unknown_url"
     fault = CallerError(f"{known.get(error.status_code, error.detail)} {_WHAT_THERE_IS}", code=code)
     return envelope(fault, error.status_code, dict(error.headers or {}))
+
+
+async def fault(request: Request, error: Exception) -> Response:
+    """What an endpoint raised on purpose."""
+    assert isinstance(error, HarkError)
+    return envelope(error)
 
 
 async def crash(request: Request, error: Exception) -> Response:

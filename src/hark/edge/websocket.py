@@ -18,7 +18,7 @@ from msgspec import Struct
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from hark.auth import Keys
-from hark.core.messages import SessionView
+from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
 from hark.core.work import Compute
 from hark.edge import guard
 from hark.edge.ids import new_id
@@ -42,6 +42,7 @@ class Realtime(Struct, frozen=True):
     compute: Compute
     lifetime_s: float
     any_origin: bool = False
+    session_model: str = DEFAULT_SESSION_MODEL
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection, from its handshake to its close."""
@@ -53,7 +54,8 @@ class Realtime(Struct, frozen=True):
         except CallerError as error:
             await refuse(websocket, error)
             return
-        view = SessionView(new_id("sess"), int(time.time() + self.lifetime_s), choice.settings)
+        expires_at = int(time.time() + self.lifetime_s)
+        view = SessionView(new_id("sess"), expires_at, choice.settings, self.session_model)
         log.info("%s opened: %s %s by %s", view.id, choice.dialect, choice.settings.kind, who.name)
         loop = asyncio.get_running_loop()
         session = Session(view, find_model=self.find_model, new_id=new_id, now=loop.time(), lifetime_s=self.lifetime_s)

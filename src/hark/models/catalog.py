@@ -1,41 +1,39 @@
 """Which models there are: plug-ins found by entry point, and the names that clients use for them.
 
 Rule: clients ask for OpenAI's names, and each name OpenAI has or had is an alias of the server's default model
-(contract A.7), with the family's own shape of usage. Nothing heavy is imported here: a plug-in lists its models, and
-loads one only when a worker asks.
+(contract A.7) unless the operator maps it to another, with the family's own shape of usage either way. Nothing heavy is
+imported here: a plug-in lists its models, and loads one only when a worker asks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Literal
 
-from msgspec import structs
+from msgspec import Struct, structs
 
+from hark.config import Settings
 from hark.core.settings import ModelCard
 from hark.errors import OperatorError
 from hark.models.base import EngineModel, Model, ScorerModel
+from hark.models.names import OPENAI_NAMES, SESSION_NAMES, created, owner
 
 GROUP: Final = "hark.models"
 DEFAULT_ENGINE: Final = "moonshine-tiny-en"
 DEFAULT_SCORER: Final = "silero-vad"
 
-# Usage is in tokens for the gpt-4o family and in seconds for the others (contract fact 11). The live ones commit by
-# themselves; gpt-transcribe and gpt-live-transcribe name the languages that they heard (contract D.2).
-OPENAI_NAMES: Final = (
-    ModelCard("whisper-1", ""),
-    ModelCard("gpt-4o-transcribe", "", usage="tokens"),
-    ModelCard("gpt-4o-mini-transcribe", "", usage="tokens"),
-    ModelCard("gpt-4o-mini-transcribe-2025-03-20", "", usage="tokens"),
-    ModelCard("gpt-4o-mini-transcribe-2025-12-15", "", usage="tokens"),
-    ModelCard("gpt-4o-transcribe-diarize", "", usage="tokens"),
-    ModelCard("gpt-transcribe", "", languages=True),
-    ModelCard("gpt-live-transcribe", "", live=True, languages=True),
-    ModelCard("gpt-realtime-whisper", "", live=True),
-    # Not OpenAI's, but asked for all the same by people who come from other servers (contract A.7).
-    *(ModelCard(f"whisper-{size}", "") for size in ("tiny", "base", "small", "medium", "large-v2", "large-v3")),
-    ModelCard("whisper-large-v3-turbo", ""),
-)
+
+class Offer(Struct, frozen=True):
+    """A name that clients may use. `engine` is the local model that transcribes for it; `kind` says whether the name
+    stands for a model that transcribes or for that of a realtime session, of which Hark runs the listening half."""
+
+    name: str
+    kind: Literal["transcription", "session"]
+    engine: str
+    created: int
+    owned_by: str
 
 
 def installed() -> dict[str, Model]:
@@ -57,31 +55,94 @@ def installed() -> dict[str, Model]:
     return found
 
 
-class Catalog:
-    """`default`: the engine that transcribes for every alias, and for clients that name no model."""
+def configured(models: dict[str, Model], settings: Settings) -> Catalog:
+    """The catalog of these models that the settings ask for. Raises OperatorError."""
+    return Catalog(
+        models,
+        settings.model,
+        settings.voice_model,
+        aliases=settings.alias_table(),
+        unnamed=settings.transcription_model,
+    )
 
-    def __init__(self, models: dict[str, Model], default: str = DEFAULT_ENGINE, scorer: str = DEFAULT_SCORER) -> None:
+
+class Catalog:
+    """`default`: the engine that transcribes for every name of OpenAI's. `aliases`: name -> engine, the operator's own
+    names, or other engines for OpenAI's. `unnamed`: the name that counts for clients that send none, else `default`.
+
+    Names match without regard to case. Raises OperatorError for what is not there.
+    """
+
+    def __init__(
+        self,
+        models: dict[str, Model],
+        default: str = DEFAULT_ENGINE,
+        scorer: str = DEFAULT_SCORER,
+        *,
+        aliases: Mapping[str, str] = MappingProxyType({}),
+        unnamed: str | None = None,
+    ) -> None:
         self.models = models
-        self.engine = models[self._known(default, EngineModel, "--model")]
-        self.scorer = models[self._known(scorer, ScorerModel, "--voice-model")]
-        own = {name: ModelCard(name, name) for name, model in models.items() if isinstance(model, EngineModel)}
-        aliases = {card.name: structs.replace(card, engine=default) for card in OPENAI_NAMES}
-        self._cards = aliases | own
+        self.engine = models[self._known(default, EngineModel, f"--model {default}")]
+        self.scorer = models[self._known(scorer, ScorerModel, f"--voice-model {scorer}")]
+        default = self.engine.spec.name
+        own = [ModelCard(name, name) for name, model in models.items() if isinstance(model, EngineModel)]
+        openai = [structs.replace(card, engine=default) for card in OPENAI_NAMES]
+        self._cards = {card.name.casefold(): card for card in (*openai, *own)}
+        self._aliased = [self._alias(name, engine) for name, engine in aliases.items()]
+        self._cards |= {card.name.casefold(): card for card in self._aliased}
+        self._unnamed = self._cards[default.casefold()] if unnamed is None else self._default_name(unnamed)
 
     def find(self, name: str | None) -> ModelCard | None:
-        """The card of a model name; of the default for None; None for a name that nobody offers."""
-        return self._cards.get(name if name is not None else self.engine.spec.name)
+        """The card of a model name; that of clients that name none for None; None for a name that nobody offers."""
+        return self._unnamed if name is None else self._cards.get(name.casefold())
 
     def names(self) -> list[str]:
         """Every transcription model name that clients may use."""
-        return sorted(self._cards)
+        return sorted(card.name for card in self._cards.values())
+
+    def offers(self) -> list[Offer]:
+        """Every name that clients may use, sessions' too: the local models' own first, then the operator's, then
+        OpenAI's."""
+        cards = sorted(self._cards.values(), key=lambda card: (card.name != card.engine, card not in self._aliased))
+        listed = [
+            Offer(card.name, "transcription", card.engine, created(card.name), owner(card.name)) for card in cards
+        ]
+        heard_by = self._unnamed.engine
+        return listed + [Offer(name, "session", heard_by, created(name), owner(name)) for name in SESSION_NAMES]
+
+    def engines(self) -> list[str]:
+        """The engines to load before the first session: what OpenAI's names stand for, and what no name does."""
+        return list(dict.fromkeys((self.engine.spec.name, self._unnamed.engine)))
 
     def files(self) -> list[str]:
-        """What must be pulled before the default engine and the scorer can be loaded."""
-        return [*self.engine.spec.files, *self.scorer.spec.files]
+        """What must be pulled before the scorer and every engine that the settings name can be loaded."""
+        named = dict.fromkeys((*self.engines(), *(card.engine for card in self._aliased), self.scorer.spec.name))
+        return list(dict.fromkeys(file for name in named for file in self.models[name].spec.files))
 
-    def _known(self, name: str, kind: type[EngineModel] | type[ScorerModel], option: str) -> str:
+    def _alias(self, name: str, engine: str) -> ModelCard:
+        taken = [*self.models, *SESSION_NAMES]
+        if name.casefold() in (other.casefold() for other in taken):
+            raise OperatorError(
+                f"--aliases {name}={engine}: '{name}' is the name of a local model or of a realtime session's, which "
+                "stands for nothing else. Choose another name."
+            )
+        engine = self._known(engine, EngineModel, f"--aliases {name}={engine}")
+        card = self._cards.get(name.casefold())
+        return ModelCard(name, engine) if card is None else structs.replace(card, engine=engine)
+
+    def _default_name(self, name: str) -> ModelCard:
+        card = self.find(name)
+        if card is None:
+            raise OperatorError(
+                f"--transcription-model {name}: no such model name. There are: {', '.join(self.names())}."
+            )
+        return card
+
+    def _known(self, name: str, kind: type[EngineModel] | type[ScorerModel], said: str) -> str:
+        """The name as its plug-in spells it. `said` is the option as the operator gave it."""
         offered = sorted(known for known, model in self.models.items() if isinstance(model, kind))
-        if name not in offered:
-            raise OperatorError(f"{option} {name}: no such model is installed. There are: {', '.join(offered)}.")
-        return name
+        for known in offered:
+            if known.casefold() == name.casefold():
+                return known
+        raise OperatorError(f"{said}: no such model is installed. There are: {', '.join(offered)}.")

@@ -40,7 +40,7 @@ def session_object(view: m.SessionView) -> dict[str, Json]:
     if not realtime:
         return {**head, "object": "realtime.transcription_session", **heard}
     spoken = {name: settings.extras.get(name, default) for name, default in sessions.BETA_EXTRAS.items()}
-    return {**head, "object": "realtime.session", "model": settings.model or "gpt-realtime", **spoken, **heard}
+    return {**head, "object": "realtime.session", "model": view.model, **spoken, **heard}
 
 
 def encode(event: m.Event, new_id: NewId) -> list[Frame]:

@@ -64,16 +64,16 @@ def choose(handshake: Handshake, find_model: Callable[[str | None], ModelCard | 
     deployment = query.get("deployment")
     if not model and deployment and (answers_with_voice(deployment) or find_model(deployment)):
         model = deployment  # at Azure people name their deployments as they like; an unknown one says nothing
-    if model and answers_with_voice(model):
+    card = find_model(model) if model else None
+    if model and card is None and answers_with_voice(model):
         if intent != "transcription" and not handshake.path.endswith("/transcription_sessions"):
             settings = SessionSettings(kind="realtime", model=model)
     elif model:
-        card = find_model(model)
         if card is None:
             mode = "transcription" if intent == "transcription" else "realtime"
             message = (
                 f'Model "{model}" is not supported in {mode} mode. '
-                "Name none, or one of OpenAI's for transcription, such as gpt-4o-transcribe: the server's own answers."
+                "Name none, or one that GET /v1/models or `hark models` lists."
             )
             raise CallerError(message, code="invalid_model", param="model")
         settings = SessionSettings(transcription=Transcription(model=model))

@@ -38,7 +38,7 @@ def session_object(view: m.SessionView) -> dict[str, Json]:
         "type": "realtime",
         "object": "realtime.session",
         "id": view.id,
-        "model": settings.model or "gpt-realtime",
+        "model": view.model,
         **{name: settings.extras.get(name, default) for name, default in sessions.GA_EXTRAS.items()},
         "expires_at": view.expires_at,
         "audio": {"input": heard, "output": sessions.write_output(settings)},

@@ -53,7 +53,8 @@ _TRANSCRIBERS: Final = ("gpt-realtime-whisper",)
 
 def answers_with_voice(model: str) -> bool:
     """Whether this is the name of a session's model, and not of one that transcribes."""
-    return model.startswith(REALTIME_PREFIXES) and not model.startswith(_TRANSCRIBERS)
+    name = model.lower()
+    return name.startswith(REALTIME_PREFIXES) and not name.startswith(_TRANSCRIBERS)
 
 
 def enum_values(path: str) -> tuple[str, ...]:

@@ -350,7 +350,7 @@ class Session:
         if card is None:
             message = (
                 f'Model "{model}" is not supported in transcription mode. '
-                "Name none, or one of OpenAI's for transcription, such as gpt-4o-transcribe: the server's own answers."
+                "GET /v1/models and `hark models` list the names that there are."
             )
             raise SettingsError("transcription.model", message, code="invalid_model")
         return card

@@ -1,0 +1,55 @@
+"""GET /v1/models: every name that a client may use here, in the form in which OpenAI lists its own (contract A.7).
+
+Rule: the table is handed in; this floor knows no model. Names match without regard to case, as at the handshake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hark.auth import Keys
+from hark.edge import guard
+from hark.edge.status import envelope
+from hark.errors import CallerError
+
+
+class Model(Struct, frozen=True):
+    """A model as it goes over the wire."""
+
+    id: str
+    created: int
+    owned_by: str
+    object: str = "model"
+
+
+class Models(Struct, frozen=True):
+    """The two endpoints: who may ask, and what there is."""
+
+    keys: Keys
+    table: Sequence[Model]
+    any_origin: bool = False
+
+    async def index(self, request: Request) -> Response:
+        """All of them. Raises AuthError."""
+        guard.admit(request, self.keys, any_origin=self.any_origin)
+        return _json({"object": "list", "data": self.table})
+
+    async def show(self, request: Request) -> Response:
+        """One of them. Raises AuthError."""
+        guard.admit(request, self.keys, any_origin=self.any_origin)
+        name = request.path_params["name"]
+        for model in self.table:
+            if model.id.casefold() == name.casefold():
+                return _json(model)
+        message = f"The model '{name}' does not exist. GET /v1/models lists those that do."
+        return envelope(CallerError(message, code="model_not_found", param="model"), 404)
+
+
+def _json(body: object) -> Response:
+    """In lines, as OpenAI does here: people grep them (contract G.3)."""
+    return Response(msgspec.json.format(msgspec.json.encode(body), indent=2), media_type="application/json")
