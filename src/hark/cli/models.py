@@ -1,0 +1,126 @@
+"""`hark models`: which models there are on this machine, and every name that clients may use for them.
+
+Rule: the names are those of GET /v1/models under the same settings, so what this prints is what a client is offered.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import Parameter
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+
+from hark.config import Settings
+from hark.models.base import EngineModel, Model
+from hark.models.catalog import Catalog, configured, installed
+from hark.models.files import lookup
+from hark.models.pull import missing, models_folder
+
+
+class LocalModel(Struct, frozen=True):
+    """A model that an installed plug-in offers. `languages` empty: it does not say, or does not care.
+
+    `bytes` counts the files that `hark pull` fetches; `pulled`: all of them are there, and whole; `pull` is the command
+    that fetches them, None where nothing is to be fetched. `default`: `hark serve` uses it.
+    """
+
+    name: str
+    kind: Literal["transcription", "voice"]
+    summary: str
+    licence: str
+    languages: tuple[str, ...]
+    bytes: int
+    pulled: bool
+    pull: str | None
+    default: bool
+
+
+class Name(Struct, frozen=True):
+    """A name for clients, as GET /v1/models has it, and the local model that transcribes for it."""
+
+    id: str
+    created: int
+    owned_by: str
+    kind: Literal["transcription", "session"]
+    model: str
+    object: Literal["model"] = "model"
+
+
+class Listing(Struct, frozen=True):
+    """What `--json` prints."""
+
+    folder: str
+    models: list[LocalModel]
+    data: list[Name]
+    object: Literal["list"] = "list"
+
+
+def models_command(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs.")] = False,
+    models_dir: Annotated[Path | None, Parameter(help="Where pulled files lie, instead of the user's cache.")] = None,
+) -> None:
+    """List the models on this machine, and the names that clients may use for them."""
+    settings = Settings()
+    listing = listing_of(configured(installed(), settings), models_folder(models_dir or settings.models_dir))
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(listing), indent=2).decode())
+        return
+    console = Console(highlight=False)
+    console.print(_models_table(listing), "", _names_table(listing))
+    console.print(f"\nFiles are in {listing.folder}", soft_wrap=True, markup=False)
+
+
+def listing_of(catalog: Catalog, folder: Path) -> Listing:
+    """Everything there is. Hashes the model files: some 30 ms for the default ones."""
+    defaults = {*catalog.engines(), catalog.scorer.spec.name}
+    local = [_local(model, folder, default=name in defaults) for name, model in sorted(catalog.models.items())]
+    names = [Name(offer.name, offer.created, offer.owned_by, offer.kind, offer.engine) for offer in catalog.offers()]
+    return Listing(str(folder), local, names)
+
+
+def _local(model: Model, folder: Path, *, default: bool) -> LocalModel:
+    spec = model.spec
+    return LocalModel(
+        name=spec.name,
+        kind="transcription" if isinstance(model, EngineModel) else "voice",
+        summary=spec.summary,
+        licence=spec.licence,
+        languages=spec.languages,
+        bytes=sum(entry.size for entry in lookup(spec.files)),
+        pulled=not missing(spec.files, folder),
+        pull=f"hark pull {' '.join(spec.files)}" if spec.files else None,
+        default=default,
+    )
+
+
+def _models_table(listing: Listing) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    table.add_column("what", overflow="fold")
+    table.add_column("licence", overflow="fold")
+    table.add_column("languages", overflow="fold")
+    table.add_column("MB", justify="right", no_wrap=True)
+    table.add_column("files", overflow="fold")
+    for model in listing.models:
+        size = f"{model.bytes / 1e6:.1f}" if model.bytes else ""
+        files = "needs none" if model.pull is None else "pulled" if model.pulled else model.pull
+        name = f"{model.name} *" if model.default else model.name
+        table.add_row(name, model.summary, model.licence, ", ".join(model.languages), size, files)
+    table.caption, table.caption_justify = "* in use", "left"
+    return table
+
+
+def _names_table(listing: Listing) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name for clients", no_wrap=True)
+    table.add_column("transcribes with", no_wrap=True)
+    table.add_column("is", overflow="fold")
+    for name in listing.data:
+        kind = "realtime session" if name.kind == "session" else "transcription"
+        table.add_row(name.id, name.model, kind)
+    return table
