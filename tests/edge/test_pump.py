@@ -8,6 +8,7 @@ import pytest
 from hark.core.messages import SessionEnded, SessionView
 from hark.core.settings import ModelCard, SessionSettings
 from hark.core.work import ScoreVoice, Transcribed, VoiceScored
+from hark.edge.frames import Speaker, commands
 from hark.edge.pump import MAX_QUEUED, MAX_QUEUED_BYTES, Pump
 from hark.models.base import Utterance
 from hark.models.scripted import ScriptedEngine, ScriptedScorer
@@ -81,7 +82,8 @@ class Client:
         return [event["transcript"] for event in self.seen if event["type"] == COMPLETED]
 
 
-def pump(client, models, settings=MANUAL, dialect="ga", lifetime_s=3_600.0):
+def pumping(client, models, settings=MANUAL, dialect="ga", lifetime_s=3_600.0):
+    """The loop of a session, as a coroutine, between this client and these models."""
     numbers = iter(range(10**9))
 
     def new_id(prefix):
@@ -90,13 +92,14 @@ def pump(client, models, settings=MANUAL, dialect="ga", lifetime_s=3_600.0):
     view = SessionView("sess_1", 0, settings)
     now = asyncio.get_running_loop().time()
     session = Session(view, find_model=lambda name: CARD, new_id=new_id, now=now, lifetime_s=lifetime_s)
-    return Pump(session, dialect, models, send=client.send, new_id=new_id)
+    speaker = Speaker(dialect, send=client.send, new_id=new_id)
+    return Pump(session, models, tell=speaker.tell).run(commands(client.frames()))
 
 
 def run(client, models=None, **options):
     async def scenario():
         async with asyncio.timeout(PATIENCE_S):
-            return await pump(client, models or Models(), **options).run(client.frames())
+            return await pumping(client, models or Models(), **options)
 
     return asyncio.run(scenario())
 
@@ -186,11 +189,11 @@ def test_a_result_for_a_session_that_is_over_is_dropped():
     client = Client([append(speech("alpha"))], vanishes=lambda: models.waiting)
 
     async def scenario():
-        pumping = asyncio.create_task(pump(client, models).run(client.frames()))
+        going = asyncio.create_task(pumping(client, models))
         while not models.waiting:
             await asyncio.sleep(0)
         late = models.waiting[:]
-        await pumping
+        await going
         models.waiting = late
         models.release()
         await asyncio.sleep(0)
@@ -213,12 +216,12 @@ def overrun(settings):
 
     async def scenario():
         models.held = True
-        pumping = asyncio.create_task(pump(client, models, settings).run(client.frames()))
+        going = asyncio.create_task(pumping(client, models, settings))
         await quiet(client)
         read = client.read
         models.release()
         async with asyncio.timeout(PATIENCE_S):
-            await pumping
+            await going
         return read
 
     return asyncio.run(scenario()), client.transcripts()
@@ -245,8 +248,8 @@ def test_a_fast_client_is_made_to_wait(settings):
 
 
 def test_what_is_read_ahead_is_bounded_in_bytes():
-    large = append(bytes(4 * 1024 * 1024))
-    client = Client([append(speech("alpha")), *[large] * 30])
+    size = 4 * 1024 * 1024
+    client = Client([append(speech("alpha")), *[append(bytes(size))] * 30])
 
     async def scenario():
         blocked = asyncio.Event()
@@ -255,7 +258,7 @@ def test_what_is_read_ahead_is_bounded_in_bytes():
             await blocked.wait()
 
         client.send = never  # the client reads nothing, so the pump stands still at its first event
-        going = asyncio.create_task(pump(client, Models()).run(client.frames()))
+        going = asyncio.create_task(pumping(client, Models()))
         for _ in range(500):
             await asyncio.sleep(0)
         read = client.read
@@ -263,7 +266,7 @@ def test_what_is_read_ahead_is_bounded_in_bytes():
         await asyncio.gather(going, return_exceptions=True)
         return read
 
-    assert asyncio.run(scenario()) * len(large) < MAX_QUEUED_BYTES + 2 * len(large)
+    assert asyncio.run(scenario()) * size < MAX_QUEUED_BYTES + 3 * size
 
 
 def test_no_timer_outlives_the_session():
@@ -276,8 +279,7 @@ def test_no_timer_outlives_the_session():
 
     async def scenario():
         client = Slow([append(speech("alpha")), COMMIT] * 3 + [CLOSE])
-        going = pump(client, Models(), lifetime_s=0.004)
-        await going.run(client.frames())
+        await pumping(client, Models(), lifetime_s=0.004)
         return [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]
 
     assert asyncio.run(scenario()) == []

@@ -1,8 +1,8 @@
-"""The one loop of a session: frame, dialect, session, compute, frame.
+"""The one loop of a session: command, session, compute, event. It knows no transport and no dialect.
 
-Rule: frames, results and timers come through one queue into one task, so all that happens to a session has one order.
-What comes in is bounded: while the queue is full or the models are behind, no more is read, and the client's own
-transport makes it wait. When the client is gone, its work is withdrawn and nothing of it goes on.
+Rule: commands, results and timers come through one queue into one task, so all that happens to a session has one order.
+What comes in is bounded: while the queue is full or the models are behind, no more is read, and the sender's transport
+makes it wait. When the client is gone, its work is withdrawn and nothing of it goes on.
 """
 
 from __future__ import annotations
@@ -13,17 +13,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeAlias
 
-from hark.core.messages import Refused, SessionEnded, SessionUpdated
+from hark.core.messages import AnyCommand, AppendAudio, Event, SessionEnded
 from hark.core.work import Compute, Result, ScoreVoice, Transcribe
-from hark.protocol import wire
-from hark.protocol.dialects import DIALECTS
-from hark.protocol.events import NewId
-from hark.protocol.wire import DialectName
 from hark.session.session import Session
 
 log = logging.getLogger("hark.session")
-
-Frames: TypeAlias = AsyncIterator[str | bytes]
 
 MAX_QUEUED: Final = 64
 MAX_QUEUED_BYTES: Final = 32 * 1024 * 1024
@@ -39,23 +33,18 @@ class _Gone:
     """In the queue: the client has gone."""
 
 
+_Entry: TypeAlias = AnyCommand | Result | _Timer | _Gone
+
+
 class Pump:
-    def __init__(
-        self,
-        session: Session,
-        dialect: DialectName,
-        compute: Compute,
-        *,
-        send: Callable[[str], Awaitable[None]],
-        new_id: NewId,
-    ) -> None:
+    """`tell` is awaited with each event, in order."""
+
+    def __init__(self, session: Session, compute: Compute, *, tell: Callable[[Event], Awaitable[None]]) -> None:
         self._session = session
-        self._dialect = DIALECTS[dialect]
         self._compute = compute
-        self._send = send
-        self._new_id = new_id
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[str | bytes | Result | _Timer | _Gone] = deque()
+        self._queue: deque[_Entry] = deque()
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._queued_bytes = 0
@@ -63,9 +52,9 @@ class Pump:
         self._due: float | None = None
         self._deliver = self._put  # one bound method, so that work can be withdrawn by it
 
-    async def run(self, frames: Frames) -> SessionEnded | None:
-        """Until the session ends (its last event is returned, unsent frames are none) or the client is gone (None)."""
-        reader = asyncio.create_task(self._read(frames))
+    async def run(self, commands: AsyncIterator[AnyCommand]) -> SessionEnded | None:
+        """Until the session ends (its last event, which was told, is returned) or the commands do (None)."""
+        reader = asyncio.create_task(self._read(commands))
         try:
             ended = await self._drain()
             while ended is None:
@@ -87,33 +76,31 @@ class Pump:
                 self._timer.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
-    async def _read(self, frames: Frames) -> None:
+    async def _read(self, commands: AsyncIterator[AnyCommand]) -> None:
         self._room.set()
         try:
-            async for frame in frames:
-                self._queued_bytes += len(frame)
-                self._put(frame)
+            async for command in commands:
+                self._queued_bytes += _audio_bytes(command)
+                self._put(command)
                 self._regulate()
                 await self._room.wait()
         finally:
             self._put(_Gone())
 
-    def _put(self, entry: str | bytes | Result | _Timer | _Gone) -> None:
+    def _put(self, entry: _Entry) -> None:
         self._queue.append(entry)
         self._filled.set()
 
-    def _take(self, entry: str | bytes | Result | _Timer | _Gone) -> bool:
+    def _take(self, entry: _Entry) -> bool:
         """Act on one entry; False if it says that the client is gone."""
         now = self._loop.time()
         match entry:
-            case str() | bytes():
-                self._queued_bytes -= len(entry)
-                self._session.receive(wire.decode(entry), now)
             case _Timer():
                 self._session.handle_timer(now)
             case _Gone():
                 return False
             case _:
+                self._queued_bytes -= _audio_bytes(entry)
                 self._session.receive(entry, now)
         return True
 
@@ -122,13 +109,7 @@ class Pump:
             if isinstance(output, ScoreVoice | Transcribe):
                 self._compute.submit(output, self._deliver)
                 continue
-            dialect = self._dialect
-            if isinstance(output, SessionUpdated | Refused) and output.shows is not None:
-                dialect = DIALECTS[output.shows]  # an update is answered as it was written
-            if isinstance(output, SessionUpdated):
-                self._dialect = dialect
-            for frame in dialect.encode(output, self._new_id):
-                await self._send(frame)
+            await self._tell(output)
             if isinstance(output, SessionEnded):
                 return output
         if notice := self._session.take_notice():
@@ -155,3 +136,8 @@ class Pump:
             self._room.clear()
         else:
             self._room.set()
+
+
+def _audio_bytes(entry: _Entry) -> int:
+    """What counts against the queue's bound: the rest is small, and its number is bounded."""
+    return len(entry.audio) if isinstance(entry, AppendAudio) else 0

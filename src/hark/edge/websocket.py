@@ -21,6 +21,7 @@ from hark.auth import Keys
 from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
 from hark.core.work import Compute
 from hark.edge import guard
+from hark.edge.frames import Speaker, commands
 from hark.edge.ids import new_id
 from hark.edge.pump import Pump
 from hark.errors import AuthError, CallerError, InternalError
@@ -59,9 +60,9 @@ class Realtime(Struct, frozen=True):
         log.info("%s opened: %s %s by %s", view.id, choice.dialect, choice.settings.kind, who.name)
         loop = asyncio.get_running_loop()
         session = Session(view, find_model=self.find_model, new_id=new_id, now=loop.time(), lifetime_s=self.lifetime_s)
-        pump = Pump(session, choice.dialect, self.compute, send=websocket.send_text, new_id=new_id)
+        speaker = Speaker(choice.dialect, send=websocket.send_text, new_id=new_id)
         try:
-            ended = await pump.run(_frames(websocket))
+            ended = await Pump(session, self.compute, tell=speaker.tell).run(commands(_frames(websocket)))
             if ended is not None:
                 await websocket.close(ended.code, ended.reason)
         except WebSocketDisconnect:
