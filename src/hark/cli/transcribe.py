@@ -24,12 +24,12 @@ from rich.live import Live
 from hark.app import running
 from hark.audio.files import probe, stream_audio
 from hark.cli.live import FRAMES_PER_SECOND, LiveView, StatusLine, plain_line
-from hark.cli.subtitles import WRITERS, to_text
 from hark.client import Conversation, RealtimeClient, connect, realtime_url, stream
 from hark.config import Settings
 from hark.core.settings import TurnDetectionPatch
 from hark.core.work import SAMPLE_RATE, Audio
 from hark.errors import CallerError, HarkError, OperatorError
+from hark.protocol.subtitles import WRITERS, to_text
 
 FAILED: Final = 1
 WRONG_USE: Final = 2

@@ -10,8 +10,9 @@ measure any server of this API. Refuses: reconnecting, since the audio of the ol
 """
 
 from hark.client.connection import SERVER_VAD, NoSessionError, RealtimeClient, RefusedError, connect, realtime_url
-from hark.client.conversation import Conversation, Spoken, Turn
+from hark.client.conversation import Conversation, Turn
 from hark.client.stream import stream
+from hark.protocol.subtitles import Spoken
 
 __all__ = [
     "SERVER_VAD",

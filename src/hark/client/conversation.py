@@ -21,6 +21,7 @@ from hark.client.events import (
     TranscriptDelta,
     TranscriptFailed,
 )
+from hark.protocol.subtitles import Spoken
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -38,14 +39,6 @@ class Turn(Struct, frozen=True, kw_only=True):
     @property
     def ended(self) -> bool:
         return self.final is not None or self.failed is not None
-
-
-class Spoken(Struct, frozen=True):
-    """A finished turn that has words, and where in the audio they were said."""
-
-    start_ms: int
-    end_ms: int
-    text: str
 
 
 class Conversation:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hark.cli.subtitles import CUE_MS, LINE_CHARS, WRITERS, cues, to_json, to_srt, to_vtt
-from hark.client import Spoken
+from hark.protocol.subtitles import CUE_MS, LINE_CHARS, WRITERS, Spoken, cues, to_json, to_srt, to_vtt
 
 words = st.text(alphabet="abcdefg,.?! -<>&。，、", max_size=300)
 spoken = st.builds(

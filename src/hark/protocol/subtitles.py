@@ -1,4 +1,4 @@
-"""Turns -> text, SRT, WebVTT or JSON: pure writers, one for each file suffix.
+"""Turns -> text, SRT, WebVTT or JSON: pure writers, for the files that `hark transcribe` writes and for uploads.
 
 A turn is cut into cues that a reader can follow: at most two lines of 42 characters, on screen for at most 7 s, cut
 where a sentence ends, else at a comma, else between words. Its time is shared out by the number of characters.
@@ -16,8 +16,6 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from hark.client import Spoken
-
 LINE_CHARS: Final = 42
 CUE_LINES: Final = 2
 CUE_MS: Final = 7_000
@@ -29,6 +27,14 @@ _BREAKS: Final = (
 )
 # A cut nearer to an edge than this part of the text would leave a cue of a word or two.
 _EDGE: Final = 0.2
+
+
+class Spoken(Struct, frozen=True):
+    """A finished turn that has words, and where in the audio they were said."""
+
+    start_ms: int
+    end_ms: int
+    text: str
 
 
 class Cue(Struct, frozen=True):
