@@ -243,6 +243,13 @@ def leaves(kind, path=""):
         yield path
 
 
+def test_every_field_of_an_upload_has_its_row():
+    source = (SOURCE / "protocol" / "uploads.py").read_text("utf-8")
+    read = set(re.findall(r'fields\.(?:one|many|nested)\("(\w+)"\)', source)) | {"file", "timestamp_granularities"}
+    read |= {name for name in re.findall(r'"(\w+)"', source) if name.startswith("known_speaker")}
+    assert {codes(row[0])[0] for row in table(section("docs/rest.md", "Fields"), "field")} == read
+
+
 def test_every_error_code_has_its_row():
     listed = {code for row in table(section(PROTOCOL, "Error codes"), "code") for code in codes(row[0])}
     used = {code for tree in trees() for node in ast.walk(tree) for code in error_codes(node)}

@@ -21,6 +21,7 @@ from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
 from hark.edge import guard, status
 from hark.edge.models import Model, Models
+from hark.edge.transcriptions import Transcriptions
 from hark.edge.websocket import Realtime, wrong_path
 from hark.errors import HarkError, OperatorError
 from hark.models.catalog import Catalog, configured, installed
@@ -42,7 +43,7 @@ GONE_AFTER_S = 60
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 
 
-def routes(realtime: Realtime, models: Models) -> list[BaseRoute]:
+def routes(realtime: Realtime, models: Models, files: Transcriptions) -> list[BaseRoute]:
     paths = [path + slash for path in REALTIME_PATHS for slash in ("", "/")]
     return [
         Route("/", status.index),
@@ -51,6 +52,9 @@ def routes(realtime: Realtime, models: Models) -> list[BaseRoute]:
         *(Route(path, status.needs_websocket, methods=["GET", "POST"]) for path in paths),
         *(Route(path + slash, models.index) for path in MODEL_PATHS for slash in ("", "/")),
         *(Route(path + "/{name:path}", models.show) for path in MODEL_PATHS),
+        *(Route(base + "/audio/transcriptions", files.transcribe, methods=["POST"]) for base in ("/v1", "")),
+        *(Route(base + "/audio/translations", files.translate, methods=["POST"]) for base in ("/v1", "")),
+        Route("/transcribe", files.transcribe_plainly, methods=["POST"]),
         WebSocketRoute("/{path:path}", wrong_path),
     ]
 
@@ -68,9 +72,17 @@ def build(settings: Settings, catalog: Catalog, compute: LocalCompute) -> ASGIAp
     )
     table = [Model(offer.name, offer.created, offer.owned_by) for offer in catalog.offers()]
     models = Models(realtime.keys, table, realtime.any_origin)
-    handlers = {HTTPException: status.http_error, HarkError: status.fault, Exception: status.crash}
+    files = Transcriptions(
+        keys=realtime.keys,
+        find_model=catalog.find,
+        compute=compute,
+        max_bytes=settings.max_file_mb * 1024 * 1024,
+        max_minutes=settings.max_file_minutes,
+        any_origin=settings.allow_anonymous,
+    )
+    handlers = {HTTPException: status.http_error, HarkError: status.raised, Exception: status.crash}
     return guard.cross_origin(
-        Starlette(routes=routes(realtime, models), exception_handlers=handlers),
+        Starlette(routes=routes(realtime, models, files), exception_handlers=handlers),
         any_origin=realtime.keys.required or realtime.any_origin,
     )
 

@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     )
     threads: int | None = Field(default=None, ge=1, description="Threads for transcription. Default: every core.")
     max_session_minutes: int = Field(default=1_440, ge=1, description="A session ends after this time.")
+    max_file_mb: int = Field(default=25, ge=1, description="Largest file that may be uploaded, in MiB.")
+    max_file_minutes: int = Field(default=240, ge=1, description="Longest recording that may be uploaded.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What goes to the log.")
 
     @property

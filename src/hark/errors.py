@@ -5,7 +5,10 @@ Rule: every error says what was expected, what came, and what to do, and carries
 
     HarkError
     ├── CallerError      the client sent what the API does not allow
-    │   └── AuthError    … or a credential that is missing or wrong
+    │   ├── AuthError    … or a credential that is missing or wrong
+    │   ├── NotFoundError    … or names what is not there
+    │   ├── TooLargeError    … or more than this server takes
+    │   └── MediaTypeError   … or in a form that cannot be read
     ├── OperatorError    the person who runs Hark set something wrong, or a file is missing
     ├── ModelError       a model could not be loaded, or failed on a request
     └── InternalError    our own defect
@@ -41,6 +44,25 @@ class AuthError(CallerError):
     """A credential is missing, wrong or not allowed from here."""
 
     status = 401
+
+
+class NotFoundError(CallerError):
+    """What the request names does not exist here."""
+
+    status = 404
+
+
+class TooLargeError(CallerError):
+    """The body is larger than the server takes. Its type is OpenAI's (contract A.8)."""
+
+    type = "server_error"
+    status = 413
+
+
+class MediaTypeError(CallerError):
+    """The body is of another kind than the endpoint reads."""
+
+    status = 415
 
 
 class OperatorError(HarkError):

@@ -9,7 +9,7 @@ given. A playlist that names other files or addresses is not followed, as an upl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -27,7 +27,7 @@ _EXPECTED: Final = "Expected an audio file (flac, m4a, mp3, mp4, mpeg, mpga, oga
 _OPTIONS: Final = {"protocol_whitelist": "none"}
 
 
-def stream_audio(source: Path | BinaryIO, rate: int = 16_000) -> Iterator[NDArray[np.float32]]:
+def stream_audio(source: Path | BinaryIO, rate: int = 16_000) -> Generator[NDArray[np.float32]]:
     """The sound of `source` as mono float32 [n], about a second each, none empty.
 
     Raises CallerError, on the first step, for what is missing, is not audio, or holds no sound.

@@ -14,17 +14,27 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 import hark
+from hark.core.settings import Json
 from hark.edge.ids import new_id
 from hark.errors import CallerError, HarkError
 
 log = logging.getLogger("hark.http")
 
-_WHAT_THERE_IS: Final = "There are: GET /health, GET /v1/models, and the WebSocket /v1/realtime?intent=transcription."
+_WHAT_THERE_IS: Final = (
+    "There are: the WebSocket /v1/realtime?intent=transcription, POST /v1/audio/transcriptions, GET /v1/models, and "
+    "GET /health."
+)
 
 
-def envelope(error: HarkError, status: int | None = None, headers: dict[str, str] | None = None) -> JSONResponse:
-    body = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-    return JSONResponse({"error": body}, status or error.status, headers)
+def fault(error: HarkError) -> dict[str, Json]:
+    return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+
+
+def envelope(
+    error: HarkError, status: int | None = None, headers: dict[str, str] | None = None, **beside: Json
+) -> JSONResponse:
+    """`beside`: what else stands in the body."""
+    return JSONResponse({"error": fault(error), **beside}, status or error.status, headers)
 
 
 async def health(request: Request) -> Response:
@@ -35,8 +45,13 @@ async def health(request: Request) -> Response:
 async def index(request: Request) -> Response:
     base = str(request.base_url).rstrip("/")
     connect = f"ws{base.removeprefix('http')}/v1/realtime?intent=transcription"
-    places = {"realtime": connect, "models": f"{base}/v1/models", "health": f"{base}/health"}
-    return JSONResponse({"name": "hark", "version": hark.__version__, **places})
+    there = {
+        "realtime": connect,
+        "transcriptions": f"{base}/v1/audio/transcriptions",
+        "models": f"{base}/v1/models",
+        "health": f"{base}/health",
+    }
+    return JSONResponse({"name": "hark", "version": hark.__version__, **there})
 
 
 async def needs_websocket(request: Request) -> Response:
@@ -53,11 +68,11 @@ async def http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     known = {404: f"There is nothing at '{request.url.path}'.", 405: f"{request.method} is not allowed here."}
     code = "method_not_allowed" if error.status_code == 405 else "unknown_url"
-    fault = CallerError(f"{known.get(error.status_code, error.detail)} {_WHAT_THERE_IS}", code=code)
-    return envelope(fault, error.status_code, dict(error.headers or {}))
+    wrong = CallerError(f"{known.get(error.status_code, error.detail)} {_WHAT_THERE_IS}", code=code)
+    return envelope(wrong, error.status_code, dict(error.headers or {}))
 
 
-async def fault(request: Request, error: Exception) -> Response:
+async def raised(request: Request, error: Exception) -> Response:
     """What an endpoint raised on purpose."""
     assert isinstance(error, HarkError)
     return envelope(error)

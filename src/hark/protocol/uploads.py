@@ -1,0 +1,227 @@
+"""The fields of an upload's form -> what is to be transcribed, how, and how to answer (contract A.8).
+
+Rule: a list is read as `x`, `x[]` and `x[0]`, an object as `x[key]` or as one JSON text; "" means "not set", and a
+field that no schema has is ignored, since clients of other servers send theirs. What OpenAI grants to one of its models
+alone, Hark grants to any, but for the forms of answer, which clients choose by the model's name.
+Refuses: values outside the table of the contract, in its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from hark.core.settings import (
+    LOGPROBS,
+    ModelCard,
+    Patch,
+    SessionSettings,
+    SettingsError,
+    TranscriptionPatch,
+    TurnDetection,
+    TurnDetectionPatch,
+    merge,
+)
+from hark.errors import CallerError, NotFoundError
+from hark.protocol.languages import LANGUAGES
+
+FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
+GRANULARITIES: Final = ("word", "segment")
+# OpenAI takes a whole file for one turn; Hark cuts it at pauses, and at 200 ms it would cut sentences (docs/turns.md).
+FILE_SILENCE_MS: Final = 500
+MAX_SPEAKERS: Final = 4
+_GRANULARITIES: Final = "timestamp_granularities"
+_NO_STREAM: Final = "whisper-1"
+_TRUE: Final = ("true", "1")
+_FALSE: Final = ("false", "0")
+
+
+class Chunking(Struct, frozen=True, forbid_unknown_fields=True):
+    """`chunking_strategy` where it is an object; its defaults are those of turn detection."""
+
+    type: Literal["server_vad"]
+    threshold: float | UnsetType = UNSET
+    prefix_padding_ms: int | UnsetType = UNSET
+    silence_duration_ms: int | UnsetType = UNSET
+
+
+class Upload(Struct, frozen=True):
+    """A request that can be carried out."""
+
+    card: ModelCard
+    settings: SessionSettings
+    response_format: str = "json"
+    stream: bool = False
+    logprobs: bool = False
+    granularities: tuple[str, ...] = ("segment",)
+    temperature: float = 0.0
+
+
+class Fields:
+    """What was sent, by base name."""
+
+    def __init__(self, sent: Sequence[tuple[str, str]]) -> None:
+        self._lists: dict[str, list[str]] = {}
+        self._objects: dict[str, dict[str, str]] = {}
+        for name, value in sent:
+            base, _, key = name.partition("[")
+            key = key.removesuffix("]")
+            if key and not key.isdecimal():
+                self._objects.setdefault(base, {})[key] = value
+            else:
+                self._lists.setdefault(base, []).append(value)
+
+    def one(self, name: str) -> str | None:
+        """The last value sent, None if it is empty or was not sent."""
+        return self._lists.get(name, [""])[-1] or None
+
+    def many(self, name: str) -> tuple[str, ...]:
+        return tuple(value for value in self._lists.get(name, []) if value)
+
+    def nested(self, name: str) -> dict[str, str]:
+        return self._objects.get(name, {})
+
+
+def read_upload(sent: Sequence[tuple[str, str]], find_model: Callable[[str | None], ModelCard | None]) -> Upload:
+    """Raises CallerError, with the field in `param`."""
+    fields = Fields(sent)
+    name = fields.one("model")
+    card = find_model(name)
+    if card is None:
+        shown = (name or "")[:100]
+        message = f"The model '{shown}' does not exist. Send an OpenAI name for transcription, such as whisper-1."
+        raise NotFoundError(message, code="model_not_found", param="model")
+    answer = _response_format(fields, card)
+    granularities = tuple(_choice(_GRANULARITIES, v, GRANULARITIES) for v in fields.many(_GRANULARITIES))
+    if granularities and answer != "verbose_json":
+        message = f"timestamp_granularities needs response_format 'verbose_json'; got '{answer}'. Change one of them."
+        raise CallerError(message, code="unsupported_value", param=_GRANULARITIES)
+    logprobs = bool([_choice("include", value, ("logprobs",)) for value in fields.many("include")])
+    if logprobs and answer != "json":
+        message = f"include 'logprobs' needs response_format 'json'; got '{answer}'. Change one of them."
+        raise CallerError(message, code="unsupported_value", param="include")
+    diarize = card.name.endswith("-diarize")
+    _check_speakers(fields)
+    if diarize and fields.one("prompt"):
+        raise CallerError("Prompt is not supported for diarization models", code="unsupported_value", param="prompt")
+    if diarize and not fields.one("chunking_strategy") and not fields.nested("chunking_strategy"):
+        message = "chunking_strategy is required for diarization models"
+        raise CallerError(message, code="missing_required_parameter", param="chunking_strategy")
+    return Upload(
+        card=card,
+        settings=_settings(fields, card, logprobs=logprobs or answer == "verbose_json"),
+        response_format=answer,
+        stream=_stream(fields) and card.name != _NO_STREAM,
+        logprobs=logprobs,
+        granularities=granularities or ("segment",),
+        temperature=_temperature(fields),
+    )
+
+
+def _response_format(fields: Fields, card: ModelCard) -> str:
+    wanted = _choice("response_format", fields.one("response_format") or "json", FORMATS)
+    allowed: tuple[str, ...] = FORMATS
+    if card.name.startswith("gpt-4o"):
+        allowed = ("json", "text", "diarized_json") if card.name.endswith("-diarize") else ("json", "text")
+    if wanted not in allowed:
+        message = (
+            f"response_format '{wanted}' is not compatible with model '{card.name}'. "
+            f"Use {' or '.join(repr(name) for name in allowed)} instead."
+        )
+        raise CallerError(message, code="unsupported_value", param="response_format")
+    return wanted
+
+
+def _settings(fields: Fields, card: ModelCard, *, logprobs: bool) -> SessionSettings:
+    start = SessionSettings(turn_detection=_turns(fields), include=(LOGPROBS,) if logprobs else ())
+    asked = TranscriptionPatch(
+        model=card.name,
+        language=_language("language", fields.one("language")),
+        languages=tuple(code for v in fields.many("languages") if (code := _language("languages", v))) or UNSET,
+        keywords=fields.many("keywords"),
+        prompt=fields.one("prompt"),
+    )
+    for keyword in fields.many("keywords"):
+        if set(keyword) & set("<>\r\n"):
+            message = "Invalid value for 'keywords': expected words without '<', '>' and line breaks. Leave those out."
+            raise CallerError(message, code="invalid_value", param="keywords")
+    try:
+        return merge(start, Patch(transcription=asked), card.name)
+    except SettingsError as error:
+        raise _spelled(error) from None
+
+
+def _turns(fields: Fields) -> TurnDetection:
+    text, nested = fields.one("chunking_strategy"), fields.nested("chunking_strategy")
+    if not nested and text in (None, "auto", '"auto"', "null"):
+        return TurnDetection(silence_duration_ms=FILE_SILENCE_MS)
+    try:
+        given = nested or msgspec.json.decode(text or "")
+        asked = msgspec.convert(given, Chunking, strict=not nested)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        message = (
+            f"Invalid value for 'chunking_strategy' ({error}). Expected 'auto', or an object with type 'server_vad' "
+            "and threshold, prefix_padding_ms or silence_duration_ms."
+        )
+        raise CallerError(message, code="invalid_value", param="chunking_strategy") from None
+    try:
+        merged = merge(SessionSettings(), Patch(turn_detection=TurnDetectionPatch(**structs.asdict(asked))), "")
+    except SettingsError as error:
+        raise _spelled(error) from None
+    assert merged.turn_detection is not None
+    return merged.turn_detection
+
+
+def _spelled(error: SettingsError) -> CallerError:
+    """The same, with the name of the form's field."""
+    group, _, name = error.field.partition(".")
+    param = f"chunking_strategy.{name}" if group == "turn_detection" else name
+    return CallerError(error.message, code=error.code, param=param)
+
+
+def _language(param: str, value: str | None) -> str | None:
+    if value is None or value.lower() in LANGUAGES:
+        return value and value.lower()
+    message = f"Invalid language '{value[:40]}'. Language parameter must be specified in ISO-639-1 format."
+    raise CallerError(message, code="invalid_language_format", param=param)
+
+
+def _temperature(fields: Fields) -> float:
+    text = fields.one("temperature") or "0"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        message = f"Invalid value for 'temperature': expected a number from 0 to 1; got '{text[:40]}'."
+        raise CallerError(message, code="invalid_value", param="temperature")
+    return value
+
+
+def _stream(fields: Fields) -> bool:
+    text = (fields.one("stream") or "false").lower()
+    if text not in (*_TRUE, *_FALSE):
+        message = f"Invalid value for 'stream': expected true or false; got '{text[:40]}'."
+        raise CallerError(message, code="invalid_value", param="stream")
+    return text in _TRUE
+
+
+def _check_speakers(fields: Fields) -> None:
+    for name in ("known_speaker_names", "known_speaker_references"):
+        if len(fields.many(name)) > MAX_SPEAKERS:
+            message = (
+                f"Expected at most {MAX_SPEAKERS} values in '{name}'; got {len(fields.many(name))}. Leave some out."
+            )
+            raise CallerError(message, code="invalid_value", param=name)
+
+
+def _choice(param: str, value: str, options: Sequence[str]) -> str:
+    if value in options:
+        return value
+    listed = ", ".join(f"'{option}'" for option in options)
+    raise CallerError(
+        f"Invalid value: '{value[:40]}'. Supported values are: {listed}.", code="invalid_value", param=param
+    )
