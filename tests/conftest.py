@@ -12,6 +12,12 @@ settings.register_profile("ci", derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobody_elses_keys(tmp_path_factory):
+    """The keys and signing keys of who runs the tests stay out of them, and those of the tests out of his."""
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+
+
 @pytest.fixture(scope="session")
 def serve():
     """Gives the server that runs with these options, and starts it if need be."""

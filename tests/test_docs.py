@@ -177,11 +177,20 @@ def test_every_option_of_the_server_has_its_row():
     assert table(page("docs/configuration.md"), "flag", "environment") == expected
 
 
-@pytest.mark.parametrize("command", [name for name in app if not name.startswith("-")])
+def commands(group, *path):
+    """Each command by its words, those of a group too."""
+    for name in (name for name in group if not name.startswith("-")):
+        inside = dict(commands(group[name], *path, name))
+        yield from inside.items() if inside else [(" ".join((*path, name)), group[name])]
+
+
+@pytest.mark.parametrize("command", dict(commands(app)))
 def test_every_flag_of_a_command_has_its_row(command):
     rows = table(section("docs/configuration.md", f"hark {command}"), "flag")
     listed = {flag for row in rows for flag in codes(row[0])}
-    there = {name for argument in app[command].assemble_argument_collection() for name in argument.names}
+    there = {
+        name for argument in dict(commands(app))[command].assemble_argument_collection() for name in argument.names
+    }
     assert listed == {name for name in there if name.startswith("-") and not name.startswith("--no-")}
 
 

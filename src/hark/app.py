@@ -16,10 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from hark.auth import Keys
+from hark.auth.keys import Keys
+from hark.auth.limits import OpenSessions
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
 from hark.edge import guard, status
+from hark.edge.client_secrets import ClientSecrets
 from hark.edge.models import Model, Models
 from hark.edge.transcriptions import Transcriptions
 from hark.edge.websocket import Realtime, wrong_path
@@ -43,12 +45,13 @@ GONE_AFTER_S = 60
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 
 
-def routes(realtime: Realtime, models: Models, files: Transcriptions) -> list[BaseRoute]:
+def routes(realtime: Realtime, secrets: ClientSecrets, models: Models, files: Transcriptions) -> list[BaseRoute]:
     paths = [path + slash for path in REALTIME_PATHS for slash in ("", "/")]
     return [
         Route("/", status.index),
         Route("/health", status.health),
         *(WebSocketRoute(path, realtime.serve) for path in paths),
+        *secrets.routes(),
         *(Route(path, status.needs_websocket, methods=["GET", "POST"]) for path in paths),
         *(Route(path + slash, models.index) for path in MODEL_PATHS for slash in ("", "/")),
         *(Route(path + "/{name:path}", models.show) for path in MODEL_PATHS),
@@ -59,32 +62,35 @@ def routes(realtime: Realtime, models: Models, files: Transcriptions) -> list[Ba
     ]
 
 
-def build(settings: Settings, catalog: Catalog, compute: LocalCompute) -> ASGIApp:
+def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalCompute) -> ASGIApp:
     """The ASGI application. Its outermost layer is CORS, so that a page can read errors too."""
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    realtime = Realtime(
-        keys=Keys(key),
-        find_model=catalog.find,
-        compute=compute,
-        lifetime_s=settings.max_session_minutes * 60.0,
-        any_origin=settings.allow_anonymous,
-        session_model=settings.session_model,
-    )
+    lifetime_s, anyone = settings.max_session_minutes * 60.0, settings.allow_anonymous
+    realtime = Realtime(keys, catalog.find, compute, lifetime_s, anyone, OpenSessions(), settings.session_model)
+    secrets = ClientSecrets(keys, catalog.find, lifetime_s, anyone)
     table = [Model(offer.name, offer.created, offer.owned_by) for offer in catalog.offers()]
-    models = Models(realtime.keys, table, realtime.any_origin)
+    models = Models(keys, table, anyone)
     files = Transcriptions(
-        keys=realtime.keys,
+        keys=keys,
         find_model=catalog.find,
         compute=compute,
         max_bytes=settings.max_file_mb * 1024 * 1024,
         max_minutes=settings.max_file_minutes,
-        any_origin=settings.allow_anonymous,
+        any_origin=anyone,
     )
     handlers = {HTTPException: status.http_error, HarkError: status.raised, Exception: status.crash}
-    return guard.cross_origin(
-        Starlette(routes=routes(realtime, models, files), exception_handlers=handlers),
-        any_origin=realtime.keys.required or realtime.any_origin,
-    )
+
+    def any_origin() -> bool:
+        try:
+            return anyone or keys.required
+        except OperatorError:  # the request meets it too, and tells of it
+            return False
+
+    routing = routes(realtime, secrets, models, files)
+    return guard.cross_origin(Starlette(routes=routing, exception_handlers=handlers), any_origin)
+
+
+def keys_of(settings: Settings) -> Keys:
+    return Keys(settings.api_key.get_secret_value() if settings.api_key else None, settings.data_folder)
 
 
 class _Server(uvicorn.Server):
@@ -101,7 +107,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
     Raises OperatorError or ModelError if the options, the port, the files or a model stand in the way.
     """
-    settings.check()
+    keys = keys_of(settings)
+    settings.check(has_keys=keys.required)
     _check_session_model(settings.session_model)
     # uvicorn's lines show the query, where a key may stand.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -116,7 +123,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     try:
         await compute.start(*catalog.engines())
         config = uvicorn.Config(
-            build(settings, catalog, compute),
+            build(settings, keys, catalog, compute),
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=MAX_FRAME_BYTES,

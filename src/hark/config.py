@@ -6,6 +6,7 @@ Refuses: unknown flags and values out of range, by name and with the mend.
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
@@ -51,6 +52,9 @@ class Settings(BaseSettings):
     models_dir: Path | None = Field(
         default=None, description="Folder with pulled model files. Default: the user's cache."
     )
+    data_dir: Path | None = Field(
+        default=None, description="Folder with keys and client secrets' signing keys. Default: the user's data."
+    )
     threads: int | None = Field(default=None, ge=1, description="Threads for transcription. Default: every core.")
     max_session_minutes: int = Field(default=1_440, ge=1, description="A session ends after this time.")
     max_file_mb: int = Field(default=25, ge=1, description="Largest file that may be uploaded, in MiB.")
@@ -82,12 +86,21 @@ class Settings(BaseSettings):
             table[name] = model
         return table
 
-    def check(self) -> None:
-        """Raises OperatorError where the options together would be unsafe."""
+    @property
+    def data_folder(self) -> Path:
+        """`data_dir`, else hark in the user's data folder (the XDG rule, on every system)."""
+        if self.data_dir is not None:
+            return self.data_dir.expanduser()
+        data = Path(os.environ.get("XDG_DATA_HOME", ""))
+        return (data if data.is_absolute() else Path.home() / ".local" / "share") / "hark"
+
+    def check(self, *, has_keys: bool = False) -> None:
+        """Raises OperatorError where the options together would be unsafe. `has_keys`: the key store has some."""
         if self.api_key is not None and not self.api_key.get_secret_value().strip():
             raise OperatorError("The key of --api-key or HARK_API_KEY is blank. Set one, or leave the option out.")
-        if self.open_to_strangers and not self.api_key and not self.allow_anonymous:
+        if self.open_to_strangers and not (self.api_key or has_keys or self.allow_anonymous):
             raise OperatorError(
                 f"--host {self.host} lets other machines connect, and no key is set. Set one with --api-key or "
-                "HARK_API_KEY, or say --allow-anonymous if everyone who can reach this address may use the server."
+                "HARK_API_KEY, make one with hark keys create, or say --allow-anonymous if everyone who can reach this "
+                "address may use the server."
             )

@@ -5,10 +5,11 @@ Rule: every error says what was expected, what came, and what to do, and carries
 
     HarkError
     ├── CallerError      the client sent what the API does not allow
-    │   ├── AuthError    … or a credential that is missing or wrong
-    │   ├── NotFoundError    … or names what is not there
-    │   ├── TooLargeError    … or more than this server takes
-    │   └── MediaTypeError   … or in a form that cannot be read
+    │   ├── AuthError         … or a credential that is missing or wrong
+    │   ├── RateLimitError    … or more than its key allows at once
+    │   ├── NotFoundError     … or names what is not there
+    │   ├── TooLargeError     … or more than this server takes (FileTooLargeError: in an upload)
+    │   └── MediaTypeError    … or in a form that cannot be read
     ├── OperatorError    the person who runs Hark set something wrong, or a file is missing
     ├── ModelError       a model could not be loaded, or failed on a request
     └── InternalError    our own defect
@@ -53,16 +54,28 @@ class NotFoundError(CallerError):
 
 
 class TooLargeError(CallerError):
-    """The body is larger than the server takes. Its type is OpenAI's (contract A.8)."""
+    """The body is larger than the server takes."""
+
+    status = 413
+
+
+class FileTooLargeError(TooLargeError):
+    """An uploaded file is. Its type is OpenAI's (contract A.8)."""
 
     type = "server_error"
-    status = 413
 
 
 class MediaTypeError(CallerError):
     """The body is of another kind than the endpoint reads."""
 
     status = 415
+
+
+class RateLimitError(CallerError):
+    """A limit of the key is reached; the request may work later."""
+
+    type = "rate_limit_error"
+    status = 429
 
 
 class OperatorError(HarkError):

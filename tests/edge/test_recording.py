@@ -2,14 +2,16 @@
 
 import asyncio
 import io
+import os
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from starlette.requests import Request
 from test_pump import CARD, PATIENCE_S, Models
 
 from hark.audio.files import stream_audio
-from hark.auth import Keys
+from hark.auth.keys import Keys
 from hark.core.messages import TranscriptCompleted
 from hark.core.settings import SessionSettings
 from hark.core.work import SAMPLE_RATE, ScoreVoice, WorkFailed
@@ -151,7 +153,9 @@ def test_a_stream_that_fails_says_so_in_its_last_frame():
 
 
 def endpoints(models):
-    return Transcriptions(Keys(None), lambda name: CARD, models, max_bytes=10**8, max_minutes=60)
+    return Transcriptions(
+        Keys(None, Path(os.environ["XDG_DATA_HOME"])), lambda name: CARD, models, max_bytes=10**8, max_minutes=60
+    )
 
 
 def upload_request(file, vanishes, stream="false"):

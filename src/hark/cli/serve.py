@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from pydantic import SecretStr
 from rich.console import Console
 
-from hark.app import running
+from hark.app import keys_of, running
 from hark.cli.pull import pull_command
 from hark.cli.selfcheck import self_check_at
 from hark.config import Settings
@@ -30,7 +32,10 @@ def serve_command(settings: Settings, *, self_check: bool) -> None:
     )
     for chatty in ("websockets", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    settings.check()
+    has_keys = keys_of(settings).required
+    settings.check(has_keys=has_keys)
+    if has_keys and settings.api_key is None and self_check:  # which needs a key too, and nobody else learns it
+        settings = settings.model_copy(update={"api_key": SecretStr(secrets.token_hex(16))})
     catalog = configured(installed(), settings)
     needed = [*catalog.files(), *(["samples"] if self_check else [])]
     if missing(needed, models_folder(settings.models_dir)):
@@ -55,9 +60,10 @@ async def _serve(settings: Settings, *, self_check: bool) -> None:
             console.print(
                 f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}. Ctrl-C stops it.", soft_wrap=True
             )
-            if settings.api_key is None and not settings.open_to_strangers:
+            has_keys = keys_of(settings).required
+            if not has_keys and not settings.open_to_strangers:
                 console.print("[dim]No key is set: only this machine and pages served from it may connect.[/]")
-            elif settings.api_key is None:
+            elif not has_keys:
                 console.print("[yellow]No key is set, and other machines may connect: anyone who can may use it.[/]")
             checking = asyncio.create_task(_check(url, settings, console)) if self_check else None
             await stop.wait()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
@@ -18,6 +19,7 @@ from typing import Annotated, BinaryIO, Final
 
 from cyclopts import Parameter
 from msgspec import Struct
+from pydantic import SecretStr
 from rich.console import Console
 from rich.live import Live
 
@@ -104,11 +106,12 @@ def _prepare(file: Path, output: Path | None) -> Recording:
 async def _server(url: str | None, api_key: str | None) -> AsyncIterator[tuple[str, str | None]]:
     """The address of a server, and a key that it takes."""
     if url is not None:
-        own = Settings().api_key
-        yield url, api_key or (own.get_secret_value() if own else None)
+        set_key = Settings().api_key
+        yield url, api_key or (set_key.get_secret_value() if set_key else None)
         return
-    async with running(Settings(host="127.0.0.1", port=0, api_key=None)) as address:
-        yield address, None
+    own = secrets.token_hex(16)  # nobody else has business with this server
+    async with running(Settings(host="127.0.0.1", port=0, api_key=SecretStr(own))) as address:
+        yield address, own
 
 
 async def _transcribe(

@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from hark.errors import CallerError, MediaTypeError, TooLargeError
+from hark.errors import CallerError, FileTooLargeError, MediaTypeError
 
 MAX_FIELDS: Final = 200
 MAX_FIELD_BYTES: Final = 4 * 1024 * 1024  # a voice sample as a data URL
@@ -78,8 +78,8 @@ async def read_form(request: Request, max_file_bytes: int) -> Form:
     return form
 
 
-def too_large(limit: int, got: int) -> TooLargeError:
-    return TooLargeError(f"Maximum content size limit ({limit}) exceeded ({got} bytes read)")
+def too_large(limit: int, got: int) -> FileTooLargeError:
+    return FileTooLargeError(f"Maximum content size limit ({limit}) exceeded ({got} bytes read)")
 
 
 async def _bounded(request: Request, max_file_bytes: int) -> AsyncGenerator[bytes, None]:

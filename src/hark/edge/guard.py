@@ -7,15 +7,17 @@ and keys").
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hark.auth import Keys, Principal
+from hark.auth.keys import Keys
+from hark.auth.principal import Principal
 from hark.errors import AuthError
 from hark.protocol.dialects import Handshake
 
@@ -58,19 +60,33 @@ def admit(connection: HTTPConnection, keys: Keys, *, any_origin: bool) -> Princi
             "this machine. Start it with --api-key, and send that key.",
             code="origin_not_allowed",
         )
-    return keys.admit(credentials(connection))
+    who = keys.admit(credentials(connection))
+    if origin and who.origins and origin not in who.origins:
+        message = f"Pages from {origin} may not use this key: it is for {', '.join(who.origins)}."
+        raise AuthError(message, code="origin_not_allowed")
+    return who
 
 
-def cross_origin(app: ASGIApp, *, any_origin: bool) -> ASGIApp:
-    """`app` with CORS on every HTTP answer and preflight: any origin where only keys count, else loopback ones."""
-    return CORSMiddleware(
-        app,
-        allow_origins=["*"] if any_origin else [],
-        allow_origin_regex=None if any_origin else _LOOPBACK_ORIGIN,
-        allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=["Location", "x-request-id"],
-    )
+def cross_origin(app: ASGIApp, any_origin: Callable[[], bool]) -> ASGIApp:
+    """`app` with CORS on every HTTP answer and preflight: any origin where only keys count, else loopback ones. Which
+    of the two is asked anew each time, for the first key may be made while the server runs."""
+
+    def layer(origins: Sequence[str], pattern: str | None) -> CORSMiddleware:
+        return CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_origin_regex=pattern,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Location", "x-request-id"],
+        )
+
+    every, own = layer(["*"], None), layer([], _LOOPBACK_ORIGIN)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await (every if any_origin() else own)(scope, receive, send)
+
+    return answer
 
 
 def _without_scheme(value: str) -> str:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hark.auth import Keys
+from hark.auth.keys import Keys
 from hark.edge import guard
 from hark.edge.status import envelope
 from hark.errors import CallerError

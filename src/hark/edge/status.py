@@ -21,8 +21,8 @@ from hark.errors import CallerError, HarkError
 log = logging.getLogger("hark.http")
 
 _WHAT_THERE_IS: Final = (
-    "There are: the WebSocket /v1/realtime?intent=transcription, POST /v1/audio/transcriptions, GET /v1/models, and "
-    "GET /health."
+    "There are: the WebSocket /v1/realtime?intent=transcription, POST /v1/realtime/client_secrets, "
+    "POST /v1/audio/transcriptions, GET /v1/models, and GET /health."
 )
 
 
@@ -58,7 +58,7 @@ async def needs_websocket(request: Request) -> Response:
     """A plain HTTP request on the WebSocket's URL."""
     message = (
         f"{request.url.path} is a WebSocket: connect with ws:// or wss:// (this was a plain HTTP {request.method}). "
-        "POST of an SDP offer or of a session is not offered yet."
+        "POST of an SDP offer is not offered yet."
     )
     error = CallerError(message, code="upgrade_required")
     return envelope(error, 426, {"upgrade": "websocket", "connection": "upgrade"})
@@ -73,9 +73,9 @@ async def http_error(request: Request, error: Exception) -> Response:
 
 
 async def raised(request: Request, error: Exception) -> Response:
-    """What an endpoint raised on purpose."""
+    """What a request did wrong, in the envelope; what is wrong with the server, in its log."""
     assert isinstance(error, HarkError)
-    return envelope(error)
+    return envelope(error) if isinstance(error, CallerError) else await crash(request, error)
 
 
 async def crash(request: Request, error: Exception) -> Response:

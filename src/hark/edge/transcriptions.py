@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from hark.auth import Keys
+from hark.auth.keys import Keys
 from hark.core.messages import Event, TranscriptFailed
 from hark.core.settings import Json, ModelCard
 from hark.core.work import Compute

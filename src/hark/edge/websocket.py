@@ -2,8 +2,8 @@
 
 Rule: the upgrade is never refused, since browsers cannot read an HTTP refusal and clients report only a status: whoever
 may not come in gets 101, one `error` event, and a close with 3000 (who you are) or 4000 (what you ask), as at OpenAI
-(contract B.3). Clients take those codes for final and do not reconnect. A defect of ours closes with 1011, after which
-they may.
+(contract B.3). Clients take those codes for final and do not reconnect. A limit that is reached closes with 1013 and a
+defect of ours with 1011, after which they may.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from typing import Final
 from msgspec import Struct
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from hark.auth import Keys
+from hark.auth.keys import Keys
+from hark.auth.limits import OpenSessions
+from hark.auth.principal import Principal
 from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
 from hark.core.work import Compute
 from hark.edge import guard
 from hark.edge.frames import Speaker, commands
 from hark.edge.ids import new_id
 from hark.edge.pump import Pump
-from hark.errors import AuthError, CallerError, InternalError
-from hark.protocol import dialects, events
+from hark.errors import AuthError, CallerError, InternalError, OperatorError, RateLimitError
+from hark.protocol import dialects, events, minting
 from hark.session.session import FindModel, Session
 
 log = logging.getLogger("hark.session")
@@ -33,16 +35,19 @@ log = logging.getLogger("hark.session")
 CLOSE_AUTH: Final = 3000
 CLOSE_REQUEST: Final = 4000
 CLOSE_FAULT: Final = 1011
+CLOSE_BUSY: Final = 1013
 
 
 class Realtime(Struct, frozen=True):
-    """What the endpoint needs: who may come in, which models there are, who runs them, how long a session may last."""
+    """What the endpoint needs: who may come in, which models there are, who runs them, how long a session may last,
+    and how many there are."""
 
     keys: Keys
     find_model: FindModel
     compute: Compute
     lifetime_s: float
-    any_origin: bool = False
+    any_origin: bool
+    open_sessions: OpenSessions
     session_model: str = DEFAULT_SESSION_MODEL
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -51,10 +56,22 @@ class Realtime(Struct, frozen=True):
         await websocket.accept(subprotocol=dialects.subprotocol(shown.subprotocols))
         try:
             who = guard.admit(websocket, self.keys, any_origin=self.any_origin)
-            choice = dialects.choose(shown, self.find_model)
+            minted = None if who.configuration is None else minting.unpack(who.configuration)
+            choice = dialects.choose(shown, self.find_model, minted)
+            self.open_sessions.enter(who)
         except CallerError as error:
             await refuse(websocket, error)
             return
+        except OperatorError as error:
+            log.error("%s", error.message)
+            await refuse(websocket, InternalError("The server cannot tell who may connect. Its log says why."))
+            return
+        try:
+            await self._run(websocket, who, choice)
+        finally:
+            self.open_sessions.leave(who)
+
+    async def _run(self, websocket: WebSocket, who: Principal, choice: dialects.Choice) -> None:
         expires_at = int(time.time() + self.lifetime_s)
         view = SessionView(new_id("sess"), expires_at, choice.settings, self.session_model)
         log.info("%s opened: %s %s by %s", view.id, choice.dialect, choice.settings.kind, who.name)
@@ -80,6 +97,8 @@ async def refuse(websocket: WebSocket, error: CallerError | InternalError) -> No
     match error:
         case AuthError():
             code = CLOSE_AUTH
+        case RateLimitError():
+            code = CLOSE_BUSY
         case CallerError():
             code = CLOSE_REQUEST
         case InternalError():

@@ -32,6 +32,7 @@ class Dialect(Protocol):
 
 
 DIALECTS: Final[dict[DialectName, Dialect]] = {"ga": ga, "beta": beta}
+PARAMS: Final[dict[DialectName, Callable[[str], str]]] = {"ga": ga.param, "beta": beta.param}
 
 
 class Handshake(Struct, frozen=True):
@@ -53,10 +54,13 @@ def subprotocol(offered: Sequence[str]) -> str | None:
     return "realtime" if "realtime" in offered else None
 
 
-def choose(handshake: Handshake, find_model: Callable[[str | None], ModelCard | None]) -> Choice:
-    """Dialect and first settings for a handshake. Raises CallerError invalid_model."""
+def choose(
+    handshake: Handshake, find_model: Callable[[str | None], ModelCard | None], minted: Choice | None = None
+) -> Choice:
+    """Dialect and first settings for a handshake, and for the client secret that it shows: `minted` is what that one
+    carries, and the handshake's own signs go over it. Raises CallerError invalid_model."""
     query = handshake.query
-    settings = SessionSettings()
+    settings = minted.settings if minted else SessionSettings()
     intent, model = query.get("intent"), query.get("model")
     if "call_id" in query:
         message = "There is no call to attach to: this server does not offer WebRTC yet. Connect without call_id."
@@ -66,7 +70,7 @@ def choose(handshake: Handshake, find_model: Callable[[str | None], ModelCard | 
         model = deployment  # at Azure people name their deployments as they like; an unknown one says nothing
     card = find_model(model) if model else None
     if model and card is None and answers_with_voice(model):
-        if intent != "transcription" and not handshake.path.endswith("/transcription_sessions"):
+        if minted is None and intent != "transcription" and not handshake.path.endswith("/transcription_sessions"):
             settings = SessionSettings(kind="realtime", model=model)
     elif model:
         if card is None:
@@ -76,10 +80,20 @@ def choose(handshake: Handshake, find_model: Callable[[str | None], ModelCard | 
                 "Name none, or one that GET /v1/models or `hark models` lists."
             )
             raise CallerError(message, code="invalid_model", param="model")
-        settings = SessionSettings(transcription=Transcription(model=model))
-        if card.live:
+        heard = settings.transcription or Transcription(model)
+        settings = structs.replace(settings, kind="transcription", transcription=structs.replace(heard, model=model))
+        if card.live and minted is None:
             settings = structs.replace(settings, turn_detection=None)
-    return Choice("beta" if _is_beta(handshake) else "ga", settings)
+    elif minted and settings.transcription and find_model(settings.transcription.model) is None:
+        message = (
+            f'Model "{settings.transcription.model}" is not supported in transcription mode: it is what the client '
+            "secret was minted with, and this server has no such model, or no longer. Mint another one."
+        )
+        raise CallerError(message, code="invalid_model", param="model")
+    if intent == "transcription" or handshake.path.endswith("/transcription_sessions"):
+        settings = structs.replace(settings, kind="transcription")
+    beta_secret = minted is not None and minted.dialect == "beta"
+    return Choice("beta" if beta_secret or _is_beta(handshake) else "ga", settings)
 
 
 def _is_beta(handshake: Handshake) -> bool:

@@ -41,7 +41,7 @@ _ENUMS: Final[dict[str, object]] = {
     "format.type": FormatName, "format": FormatName, "input_audio_format.type": FormatName,
     "input_audio_format": FormatName, "eagerness": Eagerness, "delay": Delay,
     "turn_detection.type": TurnType, "noise_reduction.type": NoiseType, "input_audio_noise_reduction.type": NoiseType,
-    "session.type": Literal["transcription", "realtime"],
+    "anchor": Literal["created_at"], "session.type": Literal["transcription", "realtime"],
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import pybase64
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from hark.core import messages as m
-from hark.core.settings import Json, TranscriptionPatch
+from hark.core.settings import Json, Patch, TranscriptionPatch
 from hark.errors import CallerError
 from hark.protocol.sessions import BETA_FIELDS, BetaSession, GaSession, answers_with_voice, enum_values, parse
 
@@ -112,7 +112,7 @@ _ga: Final = msgspec.json.Decoder(GaSession)
 _beta: Final = msgspec.json.Decoder(BetaSession)
 _keys: Final = msgspec.json.Decoder(dict[str, Raw])
 # What reading a frame can end in: msgspec meets deep nesting and halves of surrogate pairs with errors of Python's own.
-_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeEncodeError)
+UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
 def decode(frame: str | bytes) -> m.AnyCommand:
@@ -124,7 +124,7 @@ def decode(frame: str | bytes) -> m.AnyCommand:
         return _translate(_events.decode(frame), frame)
     except CallerError as error:
         fault = error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         fault = explain(error, frame)
     return m.Refuse(error=fault, event_id=_event_id(frame))
 
@@ -163,11 +163,15 @@ def _translate(event: AnyClientEvent, frame: str) -> m.AnyCommand:
 
 def _update(session: Raw, event_id: str | None) -> m.AnyCommand:
     """session.update in either shape: clients send the nested one over beta sockets, and the flat one over GA ones."""
-    sent = _in_session(_keys, session).keys()
+    patch, typed = session_patch(session)
+    return m.UpdateSettings(patch=patch, shows="ga" if typed else None, event_id=event_id)
+
+
+def session_patch(session: Raw) -> tuple[Patch, bool]:
+    """What a session object says in either shape, and whether it names its type. Raises CallerError."""
+    sent = read(_keys, session, "session").keys()
     flat = "type" not in sent and "audio" not in sent and sent & BETA_FIELDS
-    patch = (_in_session(_beta, session) if flat else _in_session(_ga, session)).to_patch()
-    dialect: DialectName | None = "ga" if "type" in sent else None
-    return m.UpdateSettings(patch=patch, shows=dialect, event_id=event_id)
+    return (read(_beta, session, "session") if flat else read(_ga, session, "session")).to_patch(), "type" in sent
 
 
 def _transcription_update(session: Raw | UnsetType, frame: str, event_id: str | None) -> m.AnyCommand:
@@ -176,7 +180,7 @@ def _transcription_update(session: Raw | UnsetType, frame: str, event_id: str | 
     if body is UNSET or bytes(body)[:1] != b"{":
         top = _keys.decode(frame)
         body = Raw(msgspec.json.encode({key: top[key] for key in top.keys() - {"type", "event_id", "session"}}))
-    patch = _in_session(_beta, body).to_patch()
+    patch = read(_beta, body, "session").to_patch()
     patch = msgspec.structs.replace(patch, kind="transcription")
     if patch.model is not UNSET and patch.transcription is UNSET and not answers_with_voice(patch.model):
         # At the top level people mean the model that transcribes (contract A.1).
@@ -184,11 +188,12 @@ def _transcription_update(session: Raw | UnsetType, frame: str, event_id: str | 
     return m.UpdateSettings(patch=patch, shows="beta", event_id=event_id)
 
 
-def _in_session(decoder: msgspec.json.Decoder[T], body: Raw) -> T:
+def read(decoder: msgspec.json.Decoder[T], body: Raw | bytes, prefix: str = "") -> T:
+    """`body` by this decoder; `prefix` is where in the message it stands. Raises CallerError."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise explain(error, body, prefix="session") from error
+        raise explain(error, body, prefix) from error
 
 
 def _item(given: dict[str, Raw]) -> dict[str, Json]:
@@ -238,7 +243,7 @@ _MISSING: Final = re.compile(r"missing required field `(.*)`$")
 
 
 def explain(error: Exception, source: str | bytes | Raw, prefix: str = "") -> CallerError:
-    """What reading found, one of _UNREADABLE, in the words of the API, with `param` as a dotted path."""
+    """What reading found, one of UNREADABLE, in the words of the API, with `param` as a dotted path."""
     if not isinstance(error, msgspec.ValidationError):
         why = "nested too deeply" if isinstance(error, RecursionError) else str(error).rstrip(".")
         message = f"The message is not valid JSON ({why}). Expected one JSON object with a 'type'."
@@ -257,7 +262,7 @@ def explain(error: Exception, source: str | bytes | Raw, prefix: str = "") -> Ca
     if path == "type":
         try:
             value = bytes(_keys.decode(source)["type"]).decode()[:100].replace('"', "'")
-        except _UNREADABLE as broken:  # only now: the type stood before what cannot be read
+        except UNREADABLE as broken:  # only now: the type stood before what cannot be read
             return explain(broken, source)
         message = f"Invalid value: {value}. Supported values are: {_listed(CLIENT_EVENTS)}."
         return CallerError(message, code="invalid_value", param="type")
@@ -281,6 +286,6 @@ def _event_id(frame: str | bytes) -> str | None:
         return None
     try:
         value = msgspec.json.decode(_keys.decode(frame).get("event_id", Raw(b"null")))
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return value if isinstance(value, str) else None

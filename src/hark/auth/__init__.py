@@ -1,0 +1,1 @@
+"""Who is calling: API keys, short-lived client secrets, and what their bearers may do."""

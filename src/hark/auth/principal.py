@@ -1,0 +1,31 @@
+"""Principal: who is calling, and what the key behind the call allows."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Principal(Struct, frozen=True):
+    """Who is calling. `name` may stand in logs.
+
+    `key_id` is that of the key used or behind the secret used, "" without one. `origins`: the pages that may use it,
+    all if empty. `configuration`: what the client secret carries; None if the caller showed a key itself, or nothing.
+    """
+
+    name: str
+    key_id: str = ""
+    origins: tuple[str, ...] = ()
+    max_sessions: int | None = None
+    configuration: bytes | None = None
+
+    @property
+    def by_secret(self) -> bool:
+        return self.configuration is not None
+
+
+ANONYMOUS = Principal("anonymous")
+
+
+def mask(secret: str) -> str:
+    """First two and last two characters, and stars that do not tell the length."""
+    return f"{secret[:2]}***{secret[-2:]}" if len(secret) > 8 else "***"

@@ -1,0 +1,132 @@
+"""SQLite's share of who may call: long-lived keys, by their hashes, and configurations too large for a header.
+
+Rule: a key itself is never kept; its 256 random bits need no slow hash. Every question opens the database anew, so that
+what another process has changed, a revoked key above all, counts at once. Rows of revoked keys stay: a server that once
+had keys must not open itself to everyone when the last of them goes. Nothing is made on disk until there is something
+to keep.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct, convert, json
+
+from hark.errors import OperatorError
+
+FILE: Final = "hark.db"
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS keys (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, created_at INTEGER NOT NULL,
+    expires_at INTEGER, revoked_at INTEGER, origins TEXT NOT NULL, max_sessions INTEGER
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS live_names ON keys (name) WHERE revoked_at IS NULL;
+CREATE TABLE IF NOT EXISTS configurations (
+    id BLOB PRIMARY KEY, body BLOB NOT NULL, expires_at INTEGER NOT NULL
+) STRICT;
+"""
+_COLUMNS: Final = "id, name, created_at, expires_at, revoked_at, origins, max_sessions"
+
+
+class StoredKey(Struct, frozen=True):
+    """A key without the key. `id` is 16 hexadecimal digits; times are in Unix seconds."""
+
+    id: str
+    name: str
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    origins: tuple[str, ...] = ()
+    max_sessions: int | None = None
+
+
+class Store:
+    """The file `hark.db` in this folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+
+    def has_keys(self) -> bool:
+        """Whether a key was ever made."""
+        return bool(self._ask("SELECT 1 FROM keys LIMIT 1"))
+
+    def all(self) -> list[StoredKey]:
+        return [_key(row) for row in self._ask(f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, name")]  # noqa: S608
+
+    def by_key(self, key: str) -> StoredKey | None:
+        rows = self._ask(f"SELECT {_COLUMNS} FROM keys WHERE hash = ?", _hash(key))  # noqa: S608
+        return _key(rows[0]) if rows else None
+
+    def by_id(self, key_id: str) -> StoredKey | None:
+        rows = self._ask(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", key_id)  # noqa: S608
+        return _key(rows[0]) if rows else None
+
+    def add(self, entry: StoredKey, key: str) -> None:
+        """Raises OperatorError if a key of this name is in use."""
+        origins = json.encode(entry.origins).decode()
+        row = (entry.id, entry.name, _hash(key), entry.created_at, entry.expires_at, origins, entry.max_sessions)
+        with self._open() as database:
+            try:
+                database.execute(
+                    "INSERT INTO keys (id, name, hash, created_at, expires_at, origins, max_sessions) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    row,
+                )
+            except sqlite3.IntegrityError as error:
+                message = f"There is a key named '{entry.name}' already. Choose another name, or revoke that one first."
+                raise OperatorError(message) from error
+
+    def revoke(self, name: str, now: float) -> bool:
+        """Whether there was a key of this name to revoke."""
+        if not self.path.exists():
+            return False
+        with self._open() as database:
+            asked = "UPDATE keys SET revoked_at = ? WHERE name = ? AND revoked_at IS NULL"
+            return database.execute(asked, (int(now), name)).rowcount > 0
+
+    def keep(self, body: bytes, expires_at: int, now: float) -> bytes:
+        """Keep a configuration until it expires; its reference."""
+        reference = os.urandom(16)
+        with self._open() as database:
+            database.execute("DELETE FROM configurations WHERE expires_at <= ?", (int(now),))
+            database.execute("INSERT INTO configurations VALUES (?, ?, ?)", (reference, body, expires_at))
+        return reference
+
+    def kept(self, reference: bytes) -> bytes | None:
+        rows = self._ask("SELECT body FROM configurations WHERE id = ?", reference)
+        return convert(rows[0][0], bytes) if rows else None
+
+    def _ask(self, question: str, *values: object) -> list[tuple[object, ...]]:
+        if not self.path.exists():
+            return []
+        with self._open() as database:
+            return database.execute(question, values).fetchall()
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            with closing(sqlite3.connect(self.path, timeout=5)) as database:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.executescript(_SCHEMA)
+                with database:
+                    yield database
+        except (sqlite3.Error, OSError) as error:
+            message = f"The key store {self.path} cannot be used: {error}. Check that this user may read and write it."
+            raise OperatorError(message) from error
+
+
+def _hash(key: str) -> bytes:
+    return sha256(key.encode()).digest()
+
+
+def _key(row: tuple[object, ...]) -> StoredKey:
+    fields = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    return convert(fields | {"origins": json.decode(str(fields["origins"]))}, StoredKey)

@@ -1,0 +1,120 @@
+"""Keys of the store over the wire: they are asked for, end at once, keep to their origins and to their sessions."""
+
+import time
+
+import httpx
+import pytest
+
+from hark.auth.keys import Keys, create_key, revoke_key
+
+APP = "https://app.example"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path
+
+
+@pytest.fixture
+def stored(serve, folder):
+    return serve(data_dir=folder)
+
+
+def bearer(credential):
+    return {"additional_headers": {"Authorization": f"Bearer {credential}"}}
+
+
+def greeting(server, **options):
+    with server.socket(**options) as wire:
+        return wire.receive()["type"]
+
+
+def refusal(server, **options):
+    with server.socket(**options) as wire:
+        (event,), code, reason = wire.ending()
+        return event["error"], code, reason
+
+
+def mint(server, key, **headers):
+    url = f"{server.url}/v1/realtime/client_secrets"
+    return httpx.post(url, headers={"Authorization": f"Bearer {key}", **headers}, json={})
+
+
+def test_the_first_key_closes_a_running_server_and_its_end_does_not_open_it(stored, folder):
+    assert greeting(stored) == "session.created"
+    foreign = {"Origin": APP}
+    assert "access-control-allow-origin" not in httpx.get(f"{stored.url}/health", headers=foreign).headers
+    key = create_key(folder, "phone", time.time())
+    assert refusal(stored)[0]["code"] is None
+    assert greeting(stored, **bearer(key), origin=APP) == "session.created"
+    assert httpx.get(f"{stored.url}/health", headers=foreign).headers["access-control-allow-origin"] == "*"
+    secret = mint(stored, key).json()["value"]
+    assert greeting(stored, **bearer(secret), origin=APP) == "session.created"
+    with stored.socket(**bearer(secret)) as wire:
+        wire.receive()
+        revoke_key(folder, "phone", time.time())
+        for credential in (key, secret):
+            error, code, _ = refusal(stored, **bearer(credential))
+            assert (error["code"], code) == ("invalid_api_key", 3000)
+            assert "revoked" in error["message"]
+        assert mint(stored, key).status_code == 401
+        wire.send("input_audio_buffer.clear")  # what is open goes on
+        assert wire.receive()["type"] == "input_audio_buffer.cleared"
+    assert refusal(stored)[0]["code"] is None
+
+
+def test_a_key_and_its_secrets_keep_to_their_origins(stored, folder):
+    key = create_key(folder, "page", time.time(), origins=[APP])
+    secret = mint(stored, key).json()["value"]
+    for credential in (key, secret):
+        assert greeting(stored, **bearer(credential)) == "session.created"  # no browser: no origin
+        assert greeting(stored, **bearer(credential), origin=APP) == "session.created"
+        error, code, _ = refusal(stored, **bearer(credential), origin="https://evil.example")
+        assert (error["code"], code) == ("origin_not_allowed", 3000)
+    refused = mint(stored, key, Origin="https://evil.example")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "origin_not_allowed")
+
+
+def test_a_key_and_its_secrets_keep_to_their_sessions(stored, folder):
+    key = create_key(folder, "two", time.time(), max_sessions=2)
+    other = create_key(folder, "other", time.time(), max_sessions=1)
+    secret = mint(stored, key).json()["value"]
+    with stored.socket(**bearer(key)) as one, stored.socket(**bearer(secret)) as two:
+        assert {one.receive()["type"], two.receive()["type"]} == {"session.created"}
+        error, code, reason = refusal(stored, **bearer(secret))
+        assert (error["code"], error["type"], code) == ("rate_limit_exceeded", "rate_limit_error", 1013)
+        assert reason == "rate_limit_error.rate_limit_exceeded"
+        assert greeting(stored, **bearer(other)) == "session.created"
+        two.send("session.close")
+        two.ending()
+        one.send("session.close")
+        one.ending()
+    with stored.socket(**bearer(key)) as one, stored.socket(**bearer(secret)) as two:
+        assert {one.receive()["type"], two.receive()["type"]} == {"session.created"}
+
+
+def test_a_session_outlives_its_secret(stored, folder):
+    key = create_key(folder, "short", time.time())
+    keys = Keys(None, folder, lambda: time.time() - 599)
+    secret = keys.mint(keys.admit([key]), minted_content(stored, key, folder), 600).value
+    with stored.socket(**bearer(secret)) as wire:
+        assert wire.receive()["type"] == "session.created"
+        while greeting(stored, **bearer(secret)) == "session.created":
+            pass
+        assert wire.hear("alpha") == "alpha"
+
+
+def minted_content(server, key, folder):
+    """What the server puts into a secret."""
+    return Keys(None, folder).admit([mint(server, key).json()["value"]]).configuration
+
+
+def test_a_broken_store_is_the_servers_fault(serve, tmp_path):
+    server = serve(data_dir=tmp_path)
+    (tmp_path / "hark.db").write_text("no database")
+    with server.socket() as wire:
+        (event,), code, _ = wire.ending()
+    assert (event["error"]["type"], code) == ("server_error", 1011)
+    assert str(tmp_path) not in event["error"]["message"]
+    assert httpx.post(f"{server.url}/v1/realtime/client_secrets").status_code == 500
+    assert mint(server, "x").json()["error"]["type"] == "server_error"
