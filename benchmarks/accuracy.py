@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=4, help="clips streamed at once")
     parser.add_argument("--pace", type=float, help="1 is real time; otherwise as fast as the server takes it")
     parser.add_argument("--max-seconds", type=float, default=float("inf"), help="leave out longer clips with words")
+    parser.add_argument("--gain", type=float, default=1.0, help="scale every sample: 0.99997 shows the noise")
     parser.add_argument("--all-languages", action="store_true", help="clips in other languages than English too")
     parser.add_argument("--texts", type=Path, help="write what was heard here, a clip a line")
     options = parser.parse_args()
@@ -107,7 +109,7 @@ async def transcribe(url: str, clip: Clip, options: argparse.Namespace) -> str:
         turn_detection = TurnDetectionPatch(type="server_vad")
         if options.silence_ms is not None:
             turn_detection = TurnDetectionPatch(type="server_vad", silence_duration_ms=options.silence_ms)
-    audio = read_audio(options.folder / clip["file"])
+    audio = read_audio(options.folder / clip["file"]) * np.float32(options.gain)
     pieces = (audio[at : at + SAMPLE_RATE] for at in range(0, len(audio), SAMPLE_RATE))
     async with connect(url, turn_detection=turn_detection) as client:
         async for _ in stream(client, pieces, pace=options.pace):

@@ -40,8 +40,8 @@ REALTIME_PATHS = (
     "/openai/v1/realtime",
 )
 MODEL_PATHS = ("/v1/models", "/models", "/openai/models", "/openai/v1/models")
-# A frame may carry 15 MiB of audio in base64 (contract B.4); past this size the transport itself closes with 1009.
 GONE_AFTER_S = 60
+# A frame may carry 15 MiB of audio in base64 (contract B.4); past this size the transport itself closes with 1009.
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 
 
@@ -66,7 +66,7 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
     """The ASGI application. Its outermost layer is CORS, so that a page can read errors too."""
     lifetime_s, anyone = settings.max_session_minutes * 60.0, settings.allow_anonymous
     realtime = Realtime(keys, catalog.find, compute, lifetime_s, anyone, OpenSessions(), settings.session_model)
-    secrets = ClientSecrets(keys, catalog.find, lifetime_s, anyone)
+    secrets = ClientSecrets(keys, catalog.find, lifetime_s, anyone, settings.session_model)
     table = [Model(offer.name, offer.created, offer.owned_by) for offer in catalog.offers()]
     models = Models(keys, table, anyone)
     files = Transcriptions(

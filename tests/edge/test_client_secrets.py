@@ -489,3 +489,13 @@ def test_what_was_minted_transcribes(keyed):
         assert wire.receive()["type"] == "session.created"
         wire.append(b"\0" * 9_600)
         assert wire.hear("alpha", "bravo", pause_s=0.8) == "alpha bravo"
+
+
+def test_a_realtime_session_that_names_no_model_shows_the_configured_one(serve):
+    server = serve(api_key=KEY, session_model="gpt-realtime-mini")
+    minted = post(server, "client_secrets", {}).json()
+    assert minted["session"]["model"] == "gpt-realtime-mini"
+    with server.socket(
+        additional_headers={"Authorization": f"Bearer {minted['value']}"}, target="/v1/realtime"
+    ) as wire:
+        assert wire.receive()["session"]["model"] == "gpt-realtime-mini"

@@ -1,6 +1,6 @@
 """SQLite's share of who may call: long-lived keys, by their hashes, and configurations too large for a header.
 
-Rule: a key itself is never kept; its 256 random bits need no slow hash. Every question opens the database anew, so that
+Rule: a key itself is never kept; its 192 random bits need no slow hash. Every question opens the database anew, so that
 what another process has changed, a revoked key above all, counts at once. Rows of revoked keys stay: a server that once
 had keys must not open itself to everyone when the last of them goes. Nothing is made on disk until there is something
 to keep.

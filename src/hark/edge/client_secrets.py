@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hark.auth.keys import Keys
-from hark.core.messages import SessionView
+from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
 from hark.edge import guard
 from hark.edge.ids import new_id
 from hark.errors import CallerError, TooLargeError
@@ -40,6 +40,7 @@ class ClientSecrets(Struct, frozen=True):
     find_model: FindModel
     lifetime_s: float
     any_origin: bool = False
+    session_model: str = DEFAULT_SESSION_MODEL
 
     def routes(self) -> Sequence[Route]:
         return [
@@ -67,7 +68,8 @@ class ClientSecrets(Struct, frozen=True):
         choice = minting.settle(order, self.find_model)
         minted = self.keys.mint(who, minting.pack(choice), order.seconds)
         log.info("client secret minted: %s %s by %s", choice.dialect, choice.settings.kind, who.name)
-        view = SessionView(new_id("sess"), int(time.time() + self.lifetime_s), choice.settings)
+        expires_at = int(time.time() + self.lifetime_s)
+        view = SessionView(new_id("sess"), expires_at, choice.settings, self.session_model)
         return JSONResponse(minting.answer(choice.dialect, view, minted.value, minted.expires_at))
 
 
