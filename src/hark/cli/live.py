@@ -136,6 +136,7 @@ class LiveView:
         self._growing = others
         if self._live is not None and (turn.final or turn.failed is not None):
             self.console.print(TurnLine(turn))
+            self._live.refresh()  # or the turn would stand below as well until the next frame
         elif turn.final:
             self.console.out(plain_line(turn), highlight=False)
 
