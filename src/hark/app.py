@@ -17,15 +17,17 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from hark.auth.keys import Keys
-from hark.auth.limits import OpenSessions
+from hark.auth.store import Store
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
-from hark.edge import guard, status
+from hark.edge import guard, requests, status
 from hark.edge.client_secrets import ClientSecrets
+from hark.edge.limits import Limits
 from hark.edge.models import Model, Models
 from hark.edge.transcriptions import Transcriptions
 from hark.edge.websocket import Realtime, wrong_path
 from hark.errors import HarkError, OperatorError
+from hark.models import names
 from hark.models.catalog import Catalog, configured, installed
 from hark.models.pull import models_folder
 from hark.protocol.sessions import answers_with_voice
@@ -40,6 +42,7 @@ REALTIME_PATHS = (
     "/openai/v1/realtime",
 )
 MODEL_PATHS = ("/v1/models", "/models", "/openai/models", "/openai/v1/models")
+AUDIO_PATHS = ("/v1/audio", "/audio", "/openai/v1/audio", "/openai/deployments/{deployment:path}/audio")
 GONE_AFTER_S = 60
 # A frame may carry 15 MiB of audio in base64 (contract B.4); past this size the transport itself closes with 1009.
 MAX_FRAME_BYTES = 32 * 1024 * 1024
@@ -55,26 +58,27 @@ def routes(realtime: Realtime, secrets: ClientSecrets, models: Models, files: Tr
         *(Route(path, status.needs_websocket, methods=["GET", "POST"]) for path in paths),
         *(Route(path + slash, models.index) for path in MODEL_PATHS for slash in ("", "/")),
         *(Route(path + "/{name:path}", models.show) for path in MODEL_PATHS),
-        *(Route(base + "/audio/transcriptions", files.transcribe, methods=["POST"]) for base in ("/v1", "")),
-        *(Route(base + "/audio/translations", files.translate, methods=["POST"]) for base in ("/v1", "")),
+        *(Route(path + "/transcriptions", files.transcribe, methods=["POST"]) for path in AUDIO_PATHS),
+        *(Route(path + "/translations", files.translate, methods=["POST"]) for path in AUDIO_PATHS),
         Route("/transcribe", files.transcribe_plainly, methods=["POST"]),
         WebSocketRoute("/{path:path}", wrong_path),
     ]
 
 
-def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalCompute) -> ASGIApp:
-    """The ASGI application. Its outermost layer is CORS, so that a page can read errors too."""
+def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalCompute, limits: Limits) -> ASGIApp:
+    """The ASGI application. Its outermost layers are request ids and CORS, so that errors have them too."""
     lifetime_s, anyone = settings.max_session_minutes * 60.0, settings.allow_anonymous
-    realtime = Realtime(keys, catalog.find, compute, lifetime_s, anyone, OpenSessions(), settings.session_model)
+    realtime = Realtime(keys, catalog.find, compute, lifetime_s, anyone, limits, settings.session_model)
     secrets = ClientSecrets(keys, catalog.find, lifetime_s, anyone, settings.session_model)
     table = [Model(offer.name, offer.created, offer.owned_by) for offer in catalog.offers()]
-    models = Models(keys, table, anyone)
+    models = Models(keys, table, lambda name: Model(name, names.created(name), names.owner(name)), anyone)
     files = Transcriptions(
         keys=keys,
         find_model=catalog.find,
         compute=compute,
         max_bytes=settings.max_file_mb * 1024 * 1024,
         max_minutes=settings.max_file_minutes,
+        limits=limits,
         any_origin=anyone,
     )
     handlers = {HTTPException: status.http_error, HarkError: status.raised, Exception: status.crash}
@@ -86,7 +90,8 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
             return False
 
     routing = routes(realtime, secrets, models, files)
-    return guard.cross_origin(Starlette(routes=routing, exception_handlers=handlers), any_origin)
+    inside = Starlette(routes=routing, exception_handlers=handlers)
+    return requests.with_ids(guard.cross_origin(inside, any_origin))
 
 
 def keys_of(settings: Settings) -> Keys:
@@ -119,11 +124,12 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         folder=models_folder(settings.models_dir),
         threads=settings.threads,
     )
+    limits = Limits(Store(settings.data_folder))
     listener = _listen(settings)
     try:
         await compute.start(*catalog.engines())
         config = uvicorn.Config(
-            build(settings, keys, catalog, compute),
+            build(settings, keys, catalog, compute, limits),
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=MAX_FRAME_BYTES,
@@ -148,6 +154,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             await serving
     finally:
         listener.close()
+        await limits.stop()
         await asyncio.to_thread(compute.stop)
 
 

@@ -6,7 +6,7 @@ Rule: every error says what was expected, what came, and what to do, and carries
     HarkError
     ├── CallerError      the client sent what the API does not allow
     │   ├── AuthError         … or a credential that is missing or wrong
-    │   ├── RateLimitError    … or more than its key allows at once
+    │   ├── RateLimitError    … or more than its key allows at once, or in an hour
     │   ├── NotFoundError     … or names what is not there
     │   ├── TooLargeError     … or more than this server takes (FileTooLargeError: in an upload)
     │   └── MediaTypeError    … or in a form that cannot be read
@@ -72,10 +72,14 @@ class MediaTypeError(CallerError):
 
 
 class RateLimitError(CallerError):
-    """A limit of the key is reached; the request may work later."""
+    """A limit of the key is reached; the request may work after `retry_after_s` seconds."""
 
     type = "rate_limit_error"
     status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, code="rate_limit_exceeded")
+        self.retry_after_s = retry_after_s
 
 
 class OperatorError(HarkError):

@@ -1,8 +1,12 @@
 """`hark keys`: a key is shown once and works, is listed without being shown, and can be ended."""
 
+import time
+
 import pytest
 
 from hark.auth.keys import Keys
+from hark.auth.principal import ANONYMOUS
+from hark.auth.store import Store
 from hark.cli.main import main
 from hark.errors import AuthError
 
@@ -45,6 +49,48 @@ def test_a_key_from_its_making_to_its_end(hark, tmp_path):
         Keys(None, tmp_path).admit([key])
 
 
+def test_audio_minutes_are_set_and_shown_with_what_was_used(hark, tmp_path):
+    assert hark("create", "phone", "--audio-minutes-per-hour", "90")[0] == 0
+    assert hark("create", "free")[0] == 0
+    keys, now = {key.name: key for key in Store(tmp_path).all()}, time.time()
+    assert keys["phone"].audio_minutes_per_hour == 90
+    heard = {(keys["phone"].id, int(now // 60)): 16_000 * 90, (keys["free"].id, int(now // 60) - 70): 16_000 * 600}
+    Store(tmp_path).add_audio(heard, now)
+    rows = [line.split() for line in hark("list")[1].splitlines()]
+    assert next(row for row in rows if row[0] == "phone")[-5:] == ["90", "1.5", "min", "in", "use"]
+    assert next(row for row in rows if row[0] == "free")[-5:] == ["any", "0.0", "min", "in", "use"]
+
+
+def test_the_signing_key_is_rotated(hark, tmp_path):
+    assert "first one is made" in hark("rotate")[2]
+    code, out, told = hark("rotate")
+    assert (code, out) == (0, "")
+    assert "Former keys that still verify: 1, until 20" in told
+    assert str(tmp_path / "signing-keys") in told
+    code, out, told = hark("rotate", "--drop-old")
+    assert "Former keys dropped: 2. Every client secret from before is void." in told
+    assert len((tmp_path / "signing-keys").read_text().splitlines()) == 1
+    (tmp_path / "signing-keys").write_text("x")
+    code, out, told = hark("rotate")
+    assert (code, out) == (1, "")
+    assert "cannot be used" in told
+
+
+def test_whoever_revokes_the_last_key_is_told_what_that_means(hark, tmp_path):
+    assert "No key was ever made here" in hark("list")[2]
+    hark("create", "phone")
+    hark("create", "page", "--expires-days", "1")
+    assert "still required" not in hark("revoke", "phone")[2] + hark("list")[2]
+    for told in (hark("revoke", "page")[2], hark("list")[2]):
+        assert "No key of these is in use, and a credential is still required" in told
+        assert f"stop the server and delete {tmp_path / 'hark.db'}*" in told
+    with pytest.raises(AuthError, match="Missing bearer"):
+        Keys(None, tmp_path).admit([])
+    for path in tmp_path.glob("hark.db*"):
+        path.unlink()
+    assert Keys(None, tmp_path).admit([]) == ANONYMOUS
+
+
 def test_another_folder_may_be_named(hark, tmp_path):
     assert hark("create", "phone", "--data-dir", str(tmp_path / "other"))[0] == 0
     assert "phone" not in hark("list")[1]
@@ -62,6 +108,7 @@ def test_looking_makes_nothing(hark, tmp_path):
     [
         (["create"], 2, "NAME requires an argument"),
         (["create", "x", "--max-sessions", "0"], 2, "Must be >= 1"),
+        (["create", "x", "--audio-minutes-per-hour", "0"], 2, "Must be >= 1"),
         (["create", "x", "--expires-days", "0"], 2, "Must be >= 1"),
         (["create", "x", "--origin", "app.example"], 1, "such as https://app.example; got 'app.example'"),
         (["create", "x", "--origin", "https://app.example/path"], 1, "Expected an origin"),

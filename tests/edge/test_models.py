@@ -65,6 +65,16 @@ def test_the_sdk_is_told_of_a_model_that_is_not_there(sdk, name):
     assert error.body["message"] == f"The model '{name}' does not exist. GET /v1/models lists those that do."
 
 
+@pytest.mark.parametrize("name", ["gpt-realtime-2099-01-02", "GPT-Realtime-of-ours", "gpt-4o-mini-realtime-preview-x"])
+def test_a_name_that_is_taken_by_its_beginning_is_shown(server, sdk, name):
+    model = sdk.models.retrieve(name)
+    assert Model.model_validate(model.to_dict(), strict=True) == model
+    assert (model.id, model.object, model.owned_by) == (name, "model", "hark")
+    assert model.created == sdk.models.retrieve(name).created
+    with server.session(target=f"/v1/realtime?model={name}") as wire:
+        assert wire.created["session"]["model"] == name
+
+
 @pytest.mark.parametrize("path", MODEL_PATHS)
 def test_case_does_not_matter(server, path):
     assert httpx.get(f"{server.url}{path}/Whisper-1").json()["id"] == "whisper-1"

@@ -12,9 +12,11 @@ from test_pump import CARD, PATIENCE_S, Models
 
 from hark.audio.files import stream_audio
 from hark.auth.keys import Keys
+from hark.auth.store import Store
 from hark.core.messages import TranscriptCompleted
 from hark.core.settings import SessionSettings
 from hark.core.work import SAMPLE_RATE, ScoreVoice, WorkFailed
+from hark.edge.limits import Limits
 from hark.edge.recording import Recording, listen
 from hark.edge.transcriptions import Transcriptions
 from hark.errors import CallerError, ModelError
@@ -153,9 +155,9 @@ def test_a_stream_that_fails_says_so_in_its_last_frame():
 
 
 def endpoints(models):
-    return Transcriptions(
-        Keys(None, Path(os.environ["XDG_DATA_HOME"])), lambda name: CARD, models, max_bytes=10**8, max_minutes=60
-    )
+    folder = Path(os.environ["XDG_DATA_HOME"])
+    limits = Limits(Store(folder))
+    return Transcriptions(Keys(None, folder), lambda name: CARD, models, 10**8, max_minutes=60, limits=limits)
 
 
 def upload_request(file, vanishes, stream="false"):

@@ -6,6 +6,8 @@ import httpx
 import pytest
 
 from hark.auth.keys import Keys, create_key, revoke_key
+from hark.auth.signing import rotate
+from uploading import post
 
 APP = "https://app.example"
 
@@ -93,6 +95,20 @@ def test_a_key_and_its_secrets_keep_to_their_sessions(stored, folder):
         assert {one.receive()["type"], two.receive()["type"]} == {"session.created"}
 
 
+def test_the_signing_key_is_rotated_while_the_server_runs(stored, folder):
+    key = create_key(folder, "phone", time.time())
+    secrets = []
+    for _ in range(4):
+        secrets.append(mint(stored, key).json()["value"])
+        assert [greeting(stored, **bearer(secret)) for secret in secrets] == ["session.created"] * len(secrets)
+        rotate(folder, time.time())
+    assert [greeting(stored, **bearer(secret)) for secret in secrets] == ["session.created"] * 4
+    rotate(folder, time.time(), drop_old=True)
+    error, code, _ = refusal(stored, **bearer(secrets[-1]))
+    assert (error["code"], code) == ("invalid_api_key", 3000)
+    assert greeting(stored, **bearer(mint(stored, key).json()["value"])) == "session.created"
+
+
 def test_a_session_outlives_its_secret(stored, folder):
     key = create_key(folder, "short", time.time())
     keys = Keys(None, folder, lambda: time.time() - 599)
@@ -117,4 +133,7 @@ def test_a_broken_store_is_the_servers_fault(serve, tmp_path):
     assert (event["error"]["type"], code) == ("server_error", 1011)
     assert str(tmp_path) not in event["error"]["message"]
     assert httpx.post(f"{server.url}/v1/realtime/client_secrets").status_code == 500
-    assert mint(server, "x").json()["error"]["type"] == "server_error"
+    for answer in (mint(server, "x"), post(server), httpx.get(f"{server.url}/v1/models")):
+        assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
+        assert answer.headers["x-request-id"] in answer.json()["error"]["message"]
+        assert str(tmp_path) not in answer.text

@@ -45,7 +45,7 @@ def pcm(audio: Audio) -> bytes:
 
 
 class Rehearsal:
-    def __init__(self, settings: SessionSettings | None = None) -> None:
+    def __init__(self, settings: SessionSettings | None = None, **options: object) -> None:
         counter: Counter[str] = Counter()
 
         def new_id(prefix: str) -> str:
@@ -54,7 +54,9 @@ class Rehearsal:
 
         view = m.SessionView("sess_1", 2_000_000_000, settings or SessionSettings(**PCM_16K))
         self.now = 0.0
-        self.session = Session(view, find_model=lambda name: CARDS.get(name or "scripted"), new_id=new_id, now=0.0)
+        self.session = Session(
+            view, find_model=lambda name: CARDS.get(name or "scripted"), new_id=new_id, now=0.0, **options
+        )
         self.events: list[m.Event] = []
         self.asked: list[Work] = []
         self.waiting: dict[type, deque[Work]] = {ScoreVoice: deque(), Transcribe: deque()}

@@ -13,18 +13,15 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 from msgspec import Struct, structs
 
 from hark.auth import secrets
-from hark.auth.principal import ANONYMOUS, Principal, mask
+from hark.auth.principal import ANONYMOUS, OWN_KEY, Principal, mask
 from hark.auth.secrets import NO_PARENT, PARENT_BYTES, Secret, Signed
 from hark.auth.signing import SigningKeys
 from hark.auth.store import Store, StoredKey
 from hark.errors import AuthError, OperatorError
-
-OWN_KEY: Final = "HARK_API_KEY"
 
 
 class Minted(Struct, frozen=True):
@@ -40,7 +37,7 @@ class Keys:
     def __init__(self, key: str | None, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._key = key.encode() if key else None
         self._store = Store(folder)
-        self._signing = SigningKeys(folder)
+        self._signing = SigningKeys(folder, clock)
         self._clock = clock
         self._required = self._key is not None
 
@@ -118,7 +115,7 @@ class Keys:
             raise AuthError(f"{which} was revoked. Use another one.", code="invalid_api_key")
         if key.expires_at is not None and self._clock() >= key.expires_at:
             raise AuthError(f"{which} expired. Have another made: hark keys create.", code="expired_api_key")
-        return Principal(key.name, key.id, key.origins, key.max_sessions)
+        return Principal(key.name, key.id, key.origins, key.max_sessions, key.audio_minutes_per_hour)
 
     def _is_own(self, candidate: str) -> bool:
         return self._key is not None and hmac.compare_digest(candidate.encode(), self._key)
@@ -136,10 +133,19 @@ def create_key(
     expires_at: int | None = None,
     origins: Sequence[str] = (),
     max_sessions: int | None = None,
+    audio_minutes_per_hour: int | None = None,
 ) -> str:
     """Make a key and keep its hash; the key, which nobody can show again. Raises OperatorError if the name is taken."""
     key = "sk-hark-" + os.urandom(24).hex()
-    entry = StoredKey(os.urandom(PARENT_BYTES).hex(), name, int(now), expires_at, None, tuple(origins), max_sessions)
+    entry = StoredKey(
+        id=os.urandom(PARENT_BYTES).hex(),
+        name=name,
+        created_at=int(now),
+        expires_at=expires_at,
+        origins=tuple(origins),
+        max_sessions=max_sessions,
+        audio_minutes_per_hour=audio_minutes_per_hour,
+    )
     Store(folder).add(entry, key)
     return key
 

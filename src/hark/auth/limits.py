@@ -1,14 +1,18 @@
 """How many sessions a key has open, and whether it may open one more.
 
-Rule: secrets count for the key that minted them. The count is this process's own.
+Rule: secrets count for the key that minted them, and an upload is a session. The count is this process's own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from hark.auth.principal import Principal
 from hark.errors import RateLimitError
+
+# When somebody else's session ends cannot be known.
+RETRY_AFTER_S: Final = 5
 
 
 class OpenSessions:
@@ -24,7 +28,7 @@ class OpenSessions:
                 f"Rate limit reached for sessions at once: this API key may have {who.max_sessions}, and as many are "
                 "open. Close one, or try again later."
             )
-            raise RateLimitError(message, code="rate_limit_exceeded")
+            raise RateLimitError(message, retry_after_s=RETRY_AFTER_S)
         self._open[who.key_id] += 1
 
     def leave(self, who: Principal) -> None:

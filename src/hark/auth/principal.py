@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
+
+OWN_KEY: Final = "HARK_API_KEY"
 
 
 class Principal(Struct, frozen=True):
     """Who is calling. `name` may stand in logs.
 
     `key_id` is that of the key used or behind the secret used, "" without one. `origins`: the pages that may use it,
-    all if empty. `configuration`: what the client secret carries; None if the caller showed a key itself, or nothing.
+    all if empty. `max_sessions` and `audio_minutes_per_hour`: None for any number.
+    `configuration`: what the client secret carries; None if the caller showed a key itself, or nothing.
     """
 
     name: str
     key_id: str = ""
     origins: tuple[str, ...] = ()
     max_sessions: int | None = None
+    audio_minutes_per_hour: int | None = None
     configuration: bytes | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Whether a key of the store is behind the call: only those have limits, and their audio is counted."""
+        return self.key_id not in ("", OWN_KEY)
 
     @property
     def by_secret(self) -> bool:

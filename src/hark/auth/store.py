@@ -1,4 +1,5 @@
-"""SQLite's share of who may call: long-lived keys, by their hashes, and configurations too large for a header.
+"""SQLite's share of who may call: long-lived keys, by their hashes, the audio that each sent in the last hour, and
+configurations too large for a header.
 
 Rule: a key itself is never kept; its 192 random bits need no slow hash. Every question opens the database anew, so that
 what another process has changed, a revoked key above all, counts at once. Rows of revoked keys stay: a server that once
@@ -10,28 +11,33 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, convert, json
 
+from hark.auth import usage
 from hark.errors import OperatorError
 
 FILE: Final = "hark.db"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS keys (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, created_at INTEGER NOT NULL,
-    expires_at INTEGER, revoked_at INTEGER, origins TEXT NOT NULL, max_sessions INTEGER
+    expires_at INTEGER, revoked_at INTEGER, origins TEXT NOT NULL, max_sessions INTEGER, audio_minutes_per_hour INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS live_names ON keys (name) WHERE revoked_at IS NULL;
 CREATE TABLE IF NOT EXISTS configurations (
     id BLOB PRIMARY KEY, body BLOB NOT NULL, expires_at INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS audio (
+    key_id TEXT NOT NULL, minute INTEGER NOT NULL, samples INTEGER NOT NULL, PRIMARY KEY (key_id, minute)
+) STRICT, WITHOUT ROWID;
 """
-_COLUMNS: Final = "id, name, created_at, expires_at, revoked_at, origins, max_sessions"
+_VERSION: Final = 1  # of the schema; a file that says less, or nothing, is brought up to it
+_COLUMNS: Final = "id, name, created_at, expires_at, revoked_at, origins, max_sessions, audio_minutes_per_hour"
 
 
 class StoredKey(Struct, frozen=True):
@@ -44,6 +50,7 @@ class StoredKey(Struct, frozen=True):
     revoked_at: int | None = None
     origins: tuple[str, ...] = ()
     max_sessions: int | None = None
+    audio_minutes_per_hour: int | None = None
 
 
 class Store:
@@ -70,12 +77,13 @@ class Store:
     def add(self, entry: StoredKey, key: str) -> None:
         """Raises OperatorError if a key of this name is in use."""
         origins = json.encode(entry.origins).decode()
-        row = (entry.id, entry.name, _hash(key), entry.created_at, entry.expires_at, origins, entry.max_sessions)
+        limits = (entry.max_sessions, entry.audio_minutes_per_hour)
+        row = (entry.id, entry.name, _hash(key), entry.created_at, entry.expires_at, origins, *limits)
         with self._open() as database:
             try:
                 database.execute(
-                    "INSERT INTO keys (id, name, hash, created_at, expires_at, origins, max_sessions) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO keys (id, name, hash, created_at, expires_at, origins, max_sessions, "
+                    "audio_minutes_per_hour) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     row,
                 )
             except sqlite3.IntegrityError as error:
@@ -102,6 +110,30 @@ class Store:
         rows = self._ask("SELECT body FROM configurations WHERE id = ?", reference)
         return convert(rows[0][0], bytes) if rows else None
 
+    def add_audio(self, heard: Mapping[tuple[str, int], int], now: float) -> None:
+        """Add samples to what keys sent in minutes: (id of the key, minute since 1970) -> samples. What no hour holds
+        any more is forgotten."""
+        rows = [(key_id, minute, samples) for (key_id, minute), samples in heard.items()]
+        asked = (
+            "INSERT INTO audio VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET samples = audio.samples + excluded.samples"
+        )
+        with self._open() as database:
+            database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last seconds of the count
+            database.executemany(asked, rows)
+            database.execute("DELETE FROM audio WHERE minute NOT BETWEEN ? AND ?", usage.hour(now))
+
+    def audio(self, now: float, key_ids: Sequence[str]) -> dict[str, dict[int, int]]:
+        """What each of these keys sent in the last hour: minute since 1970 -> samples."""
+        found: dict[str, dict[int, int]] = {key_id: {} for key_id in key_ids}
+        question = (
+            "SELECT key_id, minute, samples FROM audio "
+            "WHERE key_id IN (SELECT value FROM json_each(?)) AND minute BETWEEN ? AND ?"
+        )
+        for row in self._ask(question, json.encode(key_ids).decode(), *usage.hour(now)):
+            key_id, minute, samples = convert(row, tuple[str, int, int])
+            found[key_id][minute] = samples
+        return found
+
     def _ask(self, question: str, *values: object) -> list[tuple[object, ...]]:
         if not self.path.exists():
             return []
@@ -111,16 +143,35 @@ class Store:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._create()
             with closing(sqlite3.connect(self.path, timeout=5)) as database:
                 database.execute("PRAGMA journal_mode = WAL")
-                database.executescript(_SCHEMA)
+                if database.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+                    _upgrade(database)
                 with database:
                     yield database
         except (sqlite3.Error, OSError) as error:
             message = f"The key store {self.path} cannot be used: {error}. Check that this user may read and write it."
             raise OperatorError(message) from error
+
+    def _create(self) -> None:
+        """The file, which only its owner may read. An existing one is left alone: to close any descriptor of a database
+        gives up the locks that all of the process's other connections hold on it."""
+        if not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with suppress(FileExistsError):  # another process was faster
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _upgrade(database: sqlite3.Connection) -> None:
+    """Make what is missing; several processes may try at once."""
+    database.executescript(_SCHEMA)
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        columns = [row[1] for row in database.execute("PRAGMA table_info(keys)")]
+        if "audio_minutes_per_hour" not in columns:
+            database.execute("ALTER TABLE keys ADD COLUMN audio_minutes_per_hour INTEGER")
+        database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _hash(key: str) -> bytes:

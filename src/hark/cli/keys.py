@@ -1,4 +1,4 @@
-"""`hark keys`: make, list and revoke the keys that clients send.
+"""`hark keys`: make, list and revoke the keys that clients send, and rotate the one that signs client secrets.
 
 Rule: a key is shown once, alone on standard output, so that a script can take it; all else goes to standard error.
 """
@@ -18,7 +18,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from hark.auth.keys import create_key, revoke_key
+from hark.auth.signing import rotate
 from hark.auth.store import Store, StoredKey
+from hark.auth.usage import MINUTE_SAMPLES, total
 from hark.config import Settings
 from hark.errors import OperatorError
 
@@ -29,7 +31,7 @@ Name = Annotated[str, Parameter(help="What the key is called in lists and logs."
 Folder = Annotated[Path | None, Parameter(name="--data-dir", help="Folder of the store, instead of the user's data.")]
 AtLeastOne = Number(gte=1)
 
-keys_app = App(name="keys", help="Make, list and revoke the keys that clients send.")
+keys_app = App(name="keys", help="Make, list and revoke the keys that clients send; rotate the signing key.")
 
 
 @keys_app.command
@@ -47,6 +49,9 @@ def create(
     max_sessions: Annotated[
         int | None, Parameter(validator=AtLeastOne, help="Sessions that may be open with it at once.")
     ] = None,
+    audio_minutes_per_hour: Annotated[
+        int | None, Parameter(validator=AtLeastOne, help="Minutes of audio that may be sent with it in an hour.")
+    ] = None,
     data_dir: Folder = None,
 ) -> None:
     """Make a key and show it, this once."""
@@ -55,7 +60,15 @@ def create(
     origins = [_origin(text) for text in origin or ()]
     now = time.time()
     expires_at = None if expires_days is None else int(now) + expires_days * _DAY_S
-    key = create_key(_folder(data_dir), name, now, expires_at=expires_at, origins=origins, max_sessions=max_sessions)
+    key = create_key(
+        _folder(data_dir),
+        name,
+        now,
+        expires_at=expires_at,
+        origins=origins,
+        max_sessions=max_sessions,
+        audio_minutes_per_hour=audio_minutes_per_hour,
+    )
     print(key)
     Console(stderr=True).print("[dim]Keep it now: it is not stored and cannot be shown again.[/]")
 
@@ -64,25 +77,69 @@ def create(
 def list_keys(*, data_dir: Folder = None) -> None:
     """Show the keys that there are, without the keys themselves."""
     store = Store(_folder(data_dir))
-    now = time.time()
+    keys, now = store.all(), time.time()
+    hours = store.audio(now, [key.id for key in keys])
     table = Table(box=None, pad_edge=False)
-    for title in ("name", "made", "expires", "origins", "sessions at once", "state"):
+    for title in ("name", "made", "expires", "origins", "sessions at once", "minutes an hour", "last hour", "state"):
         table.add_column(title, overflow="fold")
-    for key in store.all():
+    for key in keys:
         expires = _day(key.expires_at) if key.expires_at else "never"
         origins = ", ".join(key.origins) or "any"
-        table.add_row(
-            escape(key.name), _day(key.created_at), expires, origins, str(key.max_sessions or "any"), _state(key, now)
-        )
+        limits = [str(limit or "any") for limit in (key.max_sessions, key.audio_minutes_per_hour)]
+        used = f"{total(hours[key.id], now) / MINUTE_SAMPLES:.1f} min"
+        table.add_row(escape(key.name), _day(key.created_at), expires, origins, *limits, used, _state(key, now))
     Console().print(table)
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"In {store.path}", markup=False)
+    _say(f"In {store.path}")
+    _tell_if_none_is_left(store, now)
 
 
 @keys_app.command
 def revoke(name: Name, /, *, data_dir: Folder = None) -> None:
     """End a key and every client secret that was minted with it, now. Open sessions go on."""
-    revoke_key(_folder(data_dir), name, time.time())
-    Console(stderr=True, highlight=False).print(f"The key '{name}' is revoked.", markup=False)
+    folder, now = _folder(data_dir), time.time()
+    revoke_key(folder, name, now)
+    _say(f"The key '{name}' is revoked.")
+    _tell_if_none_is_left(Store(folder), now)
+
+
+@keys_app.command(name="rotate")
+def rotate_command(
+    *,
+    drop_old: Annotated[
+        bool, Parameter(negative="", help="Let no former key verify any more: every client secret ends now.")
+    ] = False,
+    data_dir: Folder = None,
+) -> None:
+    """Sign client secrets with a new key from now on. Running servers take it up; open sessions go on."""
+    done = rotate(_folder(data_dir), time.time(), drop_old=drop_old)
+    if done.first:
+        _say(f"There was no signing key. The first one is made, in {done.path}")
+        return
+    _say("A new signing key signs from now on.")
+    if done.kept_until is not None:
+        until = datetime.fromtimestamp(done.kept_until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        _say(f"Former keys that still verify: {done.kept}, until {until}; what they signed has expired by then.")
+    if done.dropped:
+        _say(f"Former keys dropped: {done.dropped}." + (" Every client secret from before is void." * drop_old))
+    _say(f"In {done.path}")
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def _tell_if_none_is_left(store: Store, now: float) -> None:
+    """A server does not open itself by losing its keys; whoever looks here should know."""
+    keys = store.all()
+    if not keys:
+        _say(
+            "No key was ever made here: without HARK_API_KEY, a server takes any credential or none, from this machine."
+        )
+    elif all(_state(key, now) != "in use" for key in keys):
+        _say(
+            "No key of these is in use, and a credential is still required: `hark keys create` makes one, and "
+            f"HARK_API_KEY is another. To serve without keys again, stop the server and delete {store.path}*"
+        )
 
 
 def _folder(given: Path | None) -> Path:

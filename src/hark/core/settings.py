@@ -132,6 +132,11 @@ class ModelCard(Struct, frozen=True):
     live: bool = False
     languages: bool = False
 
+    @property
+    def turn_detection(self) -> TurnDetection | None:
+        """Where the client has not chosen."""
+        return None if self.live else TurnDetection()
+
 
 class SettingsError(CallerError):
     """A setting is refused. `field` is its dotted path, which the dialect spells its own way for `param`."""

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hark.auth.keys import Keys
 from hark.auth.principal import Principal
+from hark.edge import requests
 from hark.errors import AuthError
 from hark.protocol.dialects import Handshake
 
@@ -78,7 +79,7 @@ def cross_origin(app: ASGIApp, any_origin: Callable[[], bool]) -> ASGIApp:
             allow_origin_regex=pattern,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["Location", "x-request-id"],
+            expose_headers=requests.EXPOSED,
         )
 
     every, own = layer(["*"], None), layer([], _LOOPBACK_ORIGIN)

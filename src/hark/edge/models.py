@@ -5,7 +5,7 @@ Rule: the table is handed in; this floor knows no model. Names match without reg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +16,7 @@ from hark.auth.keys import Keys
 from hark.edge import guard
 from hark.edge.status import envelope
 from hark.errors import CallerError
+from hark.protocol.sessions import answers_with_voice
 
 
 class Model(Struct, frozen=True):
@@ -28,10 +29,12 @@ class Model(Struct, frozen=True):
 
 
 class Models(Struct, frozen=True):
-    """The two endpoints: who may ask, and what there is."""
+    """The two endpoints: who may ask, and what there is. `other` says how a name looks that is not in the table: those
+    of realtime sessions are known by how they begin."""
 
     keys: Keys
     table: Sequence[Model]
+    other: Callable[[str], Model]
     any_origin: bool = False
 
     async def index(self, request: Request) -> Response:
@@ -46,6 +49,8 @@ class Models(Struct, frozen=True):
         for model in self.table:
             if model.id.casefold() == name.casefold():
                 return _json(model)
+        if answers_with_voice(name):
+            return _json(self.other(name))
         message = f"The model '{name}' does not exist. GET /v1/models lists those that do."
         return envelope(CallerError(message, code="model_not_found", param="model"), 404)
 

@@ -22,7 +22,7 @@ from hark.core.work import SAMPLE_RATE, Audio, Compute, to_ms
 from hark.edge.ids import new_id
 from hark.edge.pump import Pump
 from hark.errors import CallerError, HarkError, InternalError
-from hark.session.session import Session
+from hark.session.session import Charge, Session
 
 LEAST_SAMPLES: Final = SAMPLE_RATE // 10
 WIRE: Final = AudioFormat("pcm16", SAMPLE_RATE)
@@ -38,6 +38,7 @@ class Recording:
         self._step: asyncio.Future[Audio | None] | None = None
         self._first: list[Audio] = []
         self._samples = 0
+        self.declared_samples = 0
         self.failure: HarkError | None = None
 
     @property
@@ -48,7 +49,9 @@ class Recording:
     async def open(self) -> None:
         """Find out what can be found out before a session begins. Raises CallerError."""
         declared_s = await asyncio.to_thread(probe, self._file)
-        self._allow((declared_s or 0) * SAMPLE_RATE)
+        declared = (declared_s or 0) * SAMPLE_RATE
+        self._allow(declared)
+        self.declared_samples = int(declared)
         while self._samples < LEAST_SAMPLES:
             piece = await self._decode()
             if piece is None:
@@ -100,11 +103,13 @@ async def listen(
     compute: Compute,
     *,
     tell: Callable[[Event], Awaitable[None]],
+    charge: Charge = lambda samples: None,
 ) -> None:
-    """The session that hears the recording, to its end. Raises what ends it before; nothing of it goes on then."""
+    """The session that hears the recording, to its end; `charge` is the session's. Raises what ends it before; nothing
+    of it goes on then."""
     view = SessionView(new_id("sess"), int(time.time()), structs.replace(settings, format=WIRE))
     now = asyncio.get_running_loop().time()
-    session = Session(view, find_model=lambda name: card, new_id=new_id, now=now)
+    session = Session(view, find_model=lambda name: card, new_id=new_id, now=now, charge=charge)
     ended = await Pump(session, compute, tell=tell).run(recording.commands())
     failure = ended.error if ended is not None else recording.failure or InternalError("A recording broke off.")
     if failure is not None:

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 import hark
 from hark.core.settings import Json
-from hark.edge.ids import new_id
-from hark.errors import CallerError, HarkError
+from hark.edge import requests
+from hark.errors import CallerError, HarkError, InternalError, RateLimitError
 
 log = logging.getLogger("hark.http")
 
@@ -34,6 +34,8 @@ def envelope(
     error: HarkError, status: int | None = None, headers: dict[str, str] | None = None, **beside: Json
 ) -> JSONResponse:
     """`beside`: what else stands in the body."""
+    if isinstance(error, RateLimitError):
+        headers = {**(headers or {}), "retry-after": str(error.retry_after_s)}
     return JSONResponse({"error": fault(error), **beside}, status or error.status, headers)
 
 
@@ -80,6 +82,10 @@ async def raised(request: Request, error: Exception) -> Response:
 
 async def crash(request: Request, error: Exception) -> Response:
     """Our own defect: a reference that leads to the log, and no trace."""
-    reference = new_id("err")
+    return envelope(failure(requests.id_of(request), error))
+
+
+def failure(reference: str, error: Exception) -> InternalError:
+    """What to say of a defect, which goes to the log."""
     log.error("%s: unhandled fault", reference, exc_info=error)
-    return envelope(HarkError(f"The server failed on this request. Its log has the details under {reference}."))
+    return InternalError(f"The server failed on this request. Its log has the details under {reference}.")

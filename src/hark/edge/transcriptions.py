@@ -24,10 +24,11 @@ from hark.core.settings import Json, ModelCard
 from hark.core.work import Compute
 from hark.edge import guard, status
 from hark.edge.forms import read_form
+from hark.edge.limits import Limits, Meter
 from hark.edge.recording import Recording, listen
-from hark.errors import CallerError, HarkError, TooLargeError
+from hark.errors import CallerError, HarkError, OperatorError, TooLargeError
 from hark.protocol.transcripts import Heard
-from hark.protocol.uploads import Upload, read_upload
+from hark.protocol.uploads import Fields, Upload, read_upload
 from hark.session.session import FindModel
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Transcriptions(Struct, frozen=True):
     compute: Compute
     max_bytes: int
     max_minutes: int
+    limits: Limits
     any_origin: bool = False
 
     async def transcribe(self, request: Request) -> Response:
@@ -68,20 +70,24 @@ class Transcriptions(Struct, frozen=True):
     async def _answer(self, request: Request, *, in_full: bool) -> Response:
         async with AsyncExitStack() as stack:
             try:
-                guard.admit(request, self.keys, any_origin=self.any_origin)
+                who = guard.admit(request, self.keys, any_origin=self.any_origin)
+                meter = await stack.enter_async_context(self.limits.session(who))
                 form = await read_form(request, self.max_bytes)
                 stack.push_async_callback(form.close)
                 file = form.file()
-                upload = read_upload(form.fields, self.find_model)
+                upload = read_upload(_with_deployment(request, form.fields, self.find_model), self.find_model)
                 recording = Recording(file.file, self.max_minutes)
                 stack.push_async_callback(recording.close)
                 await _open(recording, upload)
-                job = _Job(upload, recording, self.compute)
+                meter.expect(recording.declared_samples)
+                job = _Job(upload, recording, self.compute, meter)
                 if upload.stream and in_full:
                     return _EventStream(job, stack.pop_all())
                 heard = await _while_there(request.receive, job.run(_quietly))
             except ClientDisconnect:
                 return Response(status_code=CLIENT_GONE)
+            except OperatorError:
+                raise  # which is for the log
             except HarkError as error:
                 refusal = _refusal(error)
                 if isinstance(error, TooLargeError) and "content-length" not in request.headers:
@@ -97,6 +103,7 @@ class _Job(Struct, frozen=True):
     upload: Upload
     recording: Recording
     compute: Compute
+    meter: Meter
 
     async def run(self, tell: Callable[[Json], Awaitable[None]]) -> Heard:
         """Hear the recording to its end; `tell` gets the frames of a stream."""
@@ -110,7 +117,7 @@ class _Job(Struct, frozen=True):
 
         # Which languages were heard is wanted here for any model; the answer says it for those that do (fact 11).
         card: ModelCard = structs.replace(self.upload.card, languages=True)
-        await listen(self.recording, self.upload.settings, card, self.compute, tell=hear)
+        await listen(self.recording, self.upload.settings, card, self.compute, tell=hear, charge=self.meter.charge)
         return heard
 
 
@@ -141,7 +148,20 @@ class _EventStream(Response):
                 return
             except HarkError as error:
                 await tell({"error": status.fault(error)})
+            except Exception as error:
+                await tell({"error": status.fault(status.failure(scope["state"]["request_id"], error))})
             await write("data: [DONE]\n\n", more=False)
+
+
+def _with_deployment(request: Request, fields: list[tuple[str, str]], find_model: FindModel) -> list[tuple[str, str]]:
+    """The fields, and on Azure's path the deployment for the model that they do not name. People name deployments as
+    they like; a name that nobody offers says nothing, as in the query of a WebSocket."""
+    deployment = request.path_params.get("deployment")
+    if deployment is None:
+        return fields
+    named = Fields(fields).one("model") or deployment
+    kept = [(name, value) for name, value in fields if name.partition("[")[0] != "model"]
+    return [*kept, ("model", named)] if named != deployment or find_model(deployment) else kept
 
 
 async def _open(recording: Recording, upload: Upload) -> None:

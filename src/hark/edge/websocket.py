@@ -3,7 +3,7 @@
 Rule: the upgrade is never refused, since browsers cannot read an HTTP refusal and clients report only a status: whoever
 may not come in gets 101, one `error` event, and a close with 3000 (who you are) or 4000 (what you ask), as at OpenAI
 (contract B.3). Clients take those codes for final and do not reconnect. A limit that is reached closes with 1013 and a
-defect of ours with 1011, after which they may.
+defect of ours with 1011, after which they may: so OpenAI's SDKs have it, and a limit passes by itself.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from msgspec import Struct
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from hark.auth.keys import Keys
-from hark.auth.limits import OpenSessions
 from hark.auth.principal import Principal
 from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
 from hark.core.work import Compute
-from hark.edge import guard
+from hark.edge import guard, requests, status
 from hark.edge.frames import Speaker, commands
 from hark.edge.ids import new_id
+from hark.edge.limits import Limits, Meter
 from hark.edge.pump import Pump
 from hark.errors import AuthError, CallerError, InternalError, OperatorError, RateLimitError
 from hark.protocol import dialects, events, minting
@@ -40,14 +40,14 @@ CLOSE_BUSY: Final = 1013
 
 class Realtime(Struct, frozen=True):
     """What the endpoint needs: who may come in, which models there are, who runs them, how long a session may last,
-    and how many there are."""
+    and what a key may use."""
 
     keys: Keys
     find_model: FindModel
     compute: Compute
     lifetime_s: float
     any_origin: bool
-    open_sessions: OpenSessions
+    limits: Limits
     session_model: str = DEFAULT_SESSION_MODEL
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -58,25 +58,29 @@ class Realtime(Struct, frozen=True):
             who = guard.admit(websocket, self.keys, any_origin=self.any_origin)
             minted = None if who.configuration is None else minting.unpack(who.configuration)
             choice = dialects.choose(shown, self.find_model, minted)
-            self.open_sessions.enter(who)
+            async with self.limits.session(who) as meter:
+                await self._run(websocket, who, choice, meter)
         except CallerError as error:
             await refuse(websocket, error)
-            return
         except OperatorError as error:
             log.error("%s", error.message)
             await refuse(websocket, InternalError("The server cannot tell who may connect. Its log says why."))
-            return
-        try:
-            await self._run(websocket, who, choice)
-        finally:
-            self.open_sessions.leave(who)
+        except Exception as error:
+            await refuse(websocket, status.failure(requests.id_of(websocket), error))
 
-    async def _run(self, websocket: WebSocket, who: Principal, choice: dialects.Choice) -> None:
+    async def _run(self, websocket: WebSocket, who: Principal, choice: dialects.Choice, meter: Meter) -> None:
         expires_at = int(time.time() + self.lifetime_s)
         view = SessionView(new_id("sess"), expires_at, choice.settings, self.session_model)
-        log.info("%s opened: %s %s by %s", view.id, choice.dialect, choice.settings.kind, who.name)
-        loop = asyncio.get_running_loop()
-        session = Session(view, find_model=self.find_model, new_id=new_id, now=loop.time(), lifetime_s=self.lifetime_s)
+        request_id, kind = requests.id_of(websocket), choice.settings.kind
+        log.info("%s opened: %s %s by %s (%s)", view.id, choice.dialect, kind, who.name, request_id)
+        session = Session(
+            view,
+            find_model=self.find_model,
+            new_id=new_id,
+            now=asyncio.get_running_loop().time(),
+            lifetime_s=self.lifetime_s,
+            charge=meter.charge,
+        )
         speaker = Speaker(choice.dialect, send=websocket.send_text, new_id=new_id)
         try:
             ended = await Pump(session, self.compute, tell=speaker.tell).run(commands(_frames(websocket)))
@@ -103,7 +107,7 @@ async def refuse(websocket: WebSocket, error: CallerError | InternalError) -> No
             code = CLOSE_REQUEST
         case InternalError():
             code = CLOSE_FAULT
-    log.info("connection refused: %s", error.code or error.message)
+    log.info("connection refused: %s (%s)", error.code or error.message, requests.id_of(websocket))
     try:
         await websocket.send_text(events.error(error, None, new_id))
         await websocket.close(code, ".".join(part for part in (error.type, error.code) if part))

@@ -23,7 +23,7 @@ from msgspec import UNSET, structs
 from hark.audio import formats
 from hark.audio.intake import wire_bytes
 from hark.core import messages as m
-from hark.core.settings import LOGPROBS, ModelCard, SessionSettings, SettingsError, TurnDetection, merge
+from hark.core.settings import ModelCard, SessionSettings, SettingsError, merge
 from hark.core.work import (
     SAMPLE_RATE,
     WINDOW_SAMPLES,
@@ -44,6 +44,7 @@ from hark.session.turns import ONSET_WINDOWS, Signal, Started, Stopped, detector
 
 NewId: TypeAlias = Callable[[str], str]
 FindModel: TypeAlias = Callable[[str | None], ModelCard | None]
+Charge: TypeAlias = Callable[[int], HarkError | None]
 
 MIN_COMMIT: Final = SAMPLE_RATE // 10
 # Real clients stop sending when their user stops, and then no silence ever ends the turn (contract H.18).
@@ -58,7 +59,8 @@ PIECE_BYTES: Final = 256 * 1024
 
 class Session:
     """`find_model` knows the card of a model name, the default's for None, and None for a name that nobody offers.
-    `new_id` makes ids ("item" -> "item_…"). `expires_at` is Unix time, `lifetime_s` its distance on `now`'s clock."""
+    `new_id` makes ids ("item" -> "item_…"). `expires_at` is Unix time, `lifetime_s` its distance on `now`'s clock.
+    `charge` is told how many samples were taken in, and answers with why no more may be."""
 
     def __init__(
         self,
@@ -68,11 +70,13 @@ class Session:
         new_id: NewId,
         now: float,
         lifetime_s: float = 86_400.0,
+        charge: Charge = lambda samples: None,
     ) -> None:
         self._view = view
         self._find_model = find_model
         self._new_id = new_id
         self._expires = now + lifetime_s
+        self._charge = charge
         self._inbox: deque[m.AnyCommand] = deque()
         self._inbox_bytes = 0  # of audio
         self._out: list[m.Event | Work] = []
@@ -84,7 +88,7 @@ class Session:
         self._recent: deque[tuple[int, float]] = deque(maxlen=ONSET_WINDOWS)
         self._open: Job | None = None
         self._floor = 0  # samples before this one were committed or cleared
-        self._vad_chosen = view.settings.turn_detection != _automatic(self._card(view.settings))
+        self._vad_chosen = view.settings.turn_detection != self._card(view.settings).turn_detection
         self._last_append: float | None = None
         self._ending: m.SessionEnded | None = None  # what is said once every item has ended
         self.ended = False
@@ -217,12 +221,7 @@ class Session:
                 assert_never(signal)
 
     def _start_job(self, start: int) -> Job:
-        settings = self.settings
-        chosen = settings.transcription
-        recipe = Recipe(card=self._card(settings), logprobs=LOGPROBS in settings.include)
-        if chosen is not None:
-            language = chosen.language or (chosen.languages[0] if len(chosen.languages) == 1 else None)
-            recipe = structs.replace(recipe, language=language, prompt=chosen.prompt, keywords=chosen.keywords)
+        recipe = Recipe.of(self.settings, self._card(self.settings))
         self._open = Job(self._new_id("item"), start, self._detector.voiced_level)
         self._jobs.open(self._open, recipe)
         return self._open
@@ -275,8 +274,7 @@ class Session:
     def _execute(self, command: m.AnyCommand) -> None:
         match command:
             case m.AppendAudio():
-                self._inbox_bytes -= len(command.audio)
-                self._front.append(command.audio)
+                self._append(command.audio)
             case m.CommitAudio():
                 self._commit_by_client()
             case m.ClearAudio():
@@ -304,6 +302,14 @@ class Session:
                 pass
             case _:
                 assert_never(command)
+
+    def _append(self, audio: bytes) -> None:
+        self._inbox_bytes -= len(audio)
+        before = self._front.position
+        self._front.append(audio)
+        if fault := self._charge(self._front.position - before):  # no more is heard; what came is told to its end
+            self._ending = m.SessionEnded(1013, f"{fault.type}.{fault.code}", fault)
+            self._inbox, self._inbox_bytes = deque([m.FinishSession()]), 0
 
     def _commit_by_client(self) -> None:
         position = self._front.position
@@ -335,7 +341,7 @@ class Session:
         card = self._card(settings)
         self._vad_chosen = self._vad_chosen or patch.turn_detection is not UNSET
         if not self._vad_chosen:  # clients of live models commit by themselves, those of others do not (contract C.4)
-            settings = structs.replace(settings, turn_detection=_automatic(card))
+            settings = structs.replace(settings, turn_detection=card.turn_detection)
         self._view = structs.replace(self._view, settings=settings)
         if settings.format != before.format:
             self._front.switch(settings.format)
@@ -391,8 +397,3 @@ class Session:
 
     def _emit(self, event: m.Event) -> None:
         self._out.append(event)
-
-
-def _automatic(card: ModelCard) -> TurnDetection | None:
-    """Turn detection where the client has not chosen: clients of live models commit by themselves (contract C.4)."""
-    return None if card.live else TurnDetection()

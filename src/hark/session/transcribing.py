@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from hark.core.messages import Event, TranscriptCompleted, TranscriptDelta, TranscriptFailed
-from hark.core.settings import ModelCard
+from hark.core.settings import LOGPROBS, ModelCard, SessionSettings
 from hark.core.work import Result, Token, Transcribe, Transcribed, WorkFailed, to_ms
 from hark.errors import HarkError, ModelError
 from hark.session.buffer import AudioBuffer
@@ -33,6 +33,14 @@ class Recipe(Struct, frozen=True):
     prompt: str | None = None
     keywords: tuple[str, ...] = ()
     logprobs: bool = False
+
+    @classmethod
+    def of(cls, settings: SessionSettings, card: ModelCard) -> Recipe:
+        chosen, logprobs = settings.transcription, LOGPROBS in settings.include
+        if chosen is None:
+            return cls(card, logprobs=logprobs)
+        language = chosen.language or (chosen.languages[0] if len(chosen.languages) == 1 else None)
+        return cls(card, language, chosen.prompt, chosen.keywords, logprobs)
 
 
 class Transcribing:

@@ -1,0 +1,145 @@
+"""The limits of a key, at the door and on the way: sessions at once, and audio in an hour.
+
+Rule: both transports ask here. The audio of a key is counted in the store, so that it outlasts the process and holds
+for all processes that share the store; what was heard is written every few seconds of it, in a thread of its own, and
+until then this process counts it alone. If it cannot be written, sessions go on, and it is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final
+
+from hark.auth.limits import OpenSessions
+from hark.auth.principal import Principal
+from hark.auth.store import Store
+from hark.auth.usage import Account
+from hark.core.work import SAMPLE_RATE
+from hark.errors import OperatorError, RateLimitError
+
+log = logging.getLogger("hark.session")
+
+SAVED_EVERY_SAMPLES: Final = 5 * SAMPLE_RATE
+
+
+class Meter:
+    """The audio of one session. Without a stored key nothing is counted."""
+
+    def __init__(self, limits: Limits, account: Account | None) -> None:
+        self._limits = limits
+        self._account = account
+        self._unsaved_samples = 0
+
+    def charge(self, samples: int) -> RateLimitError | None:
+        """Count samples that were taken in; what to say if they were too many."""
+        if self._account is None:
+            return None
+        now = self._limits.clock()
+        self._account.add(samples, now)
+        self._unsaved_samples += samples
+        if self._unsaved_samples >= SAVED_EVERY_SAMPLES:
+            self._unsaved_samples = 0
+            self._limits.save()
+        return self._account.overdrawn(now)
+
+    def expect(self, samples: int) -> None:
+        """Raises CallerError if so many more are too many."""
+        if self._account is not None:
+            self._account.expect(samples, self._limits.clock())
+
+
+class Limits:
+    """Those of every key, for this process. `clock` gives Unix seconds."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self._store = store
+        self._sessions = OpenSessions()
+        self._accounts: dict[str, Account] = {}
+        self._users: dict[str, int] = {}
+        self._thread = ThreadPoolExecutor(1, "hark-usage")
+        self._saving: asyncio.Task[None] | None = None
+        self._again = False
+        self._stopped = False
+
+    @asynccontextmanager
+    async def session(self, who: Principal) -> AsyncIterator[Meter]:
+        """One session of theirs, while it lasts. Raises RateLimitError, and OperatorError if the store is broken."""
+        self._sessions.enter(who)
+        try:
+            if not who.stored:
+                yield Meter(self, None)
+                return
+            self._users[who.key_id] = self._users.get(who.key_id, 0) + 1
+            try:
+                yield Meter(self, await self._account(who))
+            finally:
+                self._users[who.key_id] -= 1
+                self.save()
+        finally:
+            self._sessions.leave(who)
+
+    def save(self) -> None:
+        """Write down soon what was heard since the last time."""
+        if self._stopped:
+            return
+        if self._saving is None:
+            self._saving = asyncio.create_task(self._save())
+        else:
+            self._again = True
+
+    async def stop(self) -> None:
+        """Write down the rest. No session begins after this."""
+        self.save()
+        self._stopped = True
+        while self._saving is not None:
+            await asyncio.wait({self._saving})
+        self._thread.shutdown(wait=False)
+
+    async def _account(self, who: Principal) -> Account:
+        """With what other processes have written meanwhile. Raises RateLimitError if nothing is left of the hour."""
+        hours = await self._in_thread(lambda: self._store.audio(self.clock(), [who.key_id]))
+        account = self._accounts.setdefault(who.key_id, Account(who.audio_minutes_per_hour))
+        account.learn(hours[who.key_id], {})
+        account.check(self.clock())
+        return account
+
+    async def _save(self) -> None:
+        """All keys in one go, and again if more was heard meanwhile."""
+        try:
+            while True:
+                self._again = False
+                await self._save_once()
+                if not self._again:
+                    return
+        except OperatorError as error:
+            log.error("audio is not counted in the store: %s", error.message)
+        finally:
+            self._saving = None
+
+    async def _save_once(self) -> None:
+        batch = {key_id: dict(account.unsaved) for key_id, account in self._accounts.items() if account.unsaved}
+        if batch:
+            heard = {(key, minute): samples for key, buckets in batch.items() for minute, samples in buckets.items()}
+
+            def write() -> dict[str, dict[int, int]]:
+                now = self.clock()
+                self._store.add_audio(heard, now)
+                return self._store.audio(now, list(batch))
+
+            hours = await self._in_thread(write)
+            for key_id, saved in batch.items():
+                self._accounts[key_id].learn(hours[key_id], saved)
+        for key_id in [key_id for key_id, users in self._users.items() if not users]:
+            del self._users[key_id]
+            account = self._accounts.get(key_id)
+            if account is not None and not account.unsaved:
+                del self._accounts[key_id]
+
+    async def _in_thread(self, work: Callable[[], dict[str, dict[int, int]]]) -> dict[str, dict[int, int]]:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
