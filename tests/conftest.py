@@ -1,10 +1,13 @@
-"""What tests of several floors share: servers that live as long as the test run."""
+"""What tests of several floors share: servers that live as long as the test run, and recordings."""
 
 import os
 
 import pytest
 from hypothesis import settings
 
+from hark.audio.files import read_audio
+from hark.models.files import DEFAULTS
+from hark.models.pull import models_folder, pull
 from serving import Server
 
 # CI tries the same examples each time; a developer's runs look for new ones.
@@ -43,3 +46,16 @@ def server(serve):
 @pytest.fixture(params=["ga", "beta"])
 def dialect(request):
     return request.param
+
+
+@pytest.fixture(scope="session")
+def samples():
+    """The folder with the sample recordings; what the default server needs is pulled too."""
+    pull(DEFAULTS, models_folder(), progress=lambda *_: None)
+    return models_folder() / "samples"
+
+
+@pytest.fixture(scope="session")
+def recording(samples):
+    """A sample by name, at a rate, as mono float32."""
+    return lambda name, rate=16_000: read_audio(samples / f"{name}.wav", rate)

@@ -44,16 +44,17 @@ BECKETT = "ever tried ever failed no matter try again fail again fail better"
 
 
 class Process(Server):
-    """`hark serve` as people start it, in an empty folder that is also its home."""
+    """`hark serve` as people start it, in a folder that is also its home, with what they set in the environment."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **variables):
         self._folder = folder
         self._log = folder / "log"
+        self._there = {self._log, *folder.rglob("*")}
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [HARK, "serve", "--port", "0", "--threads", "2"],
                 cwd=folder,
-                env=environment(folder),
+                env=environment(folder) | variables,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -103,7 +104,7 @@ class Process(Server):
         assert self._process.returncode == 0
         assert not re.search("warning|error|traceback", self.log, re.IGNORECASE), self.log
         assert not _alive(self.pid), "a process of the server goes on"
-        left = [str(path.relative_to(self._folder)) for path in self._folder.rglob("*") if path != self._log]
+        left = [str(path.relative_to(self._folder)) for path in self._folder.rglob("*") if path not in self._there]
         assert left == [], "the server left files in the user's folders"
 
 
