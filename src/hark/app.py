@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
@@ -20,7 +21,7 @@ from hark.auth.keys import Keys
 from hark.auth.store import Store
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
-from hark.edge import guard, requests, status
+from hark.edge import guard, requests, status, unreadable
 from hark.edge.client_secrets import ClientSecrets
 from hark.edge.limits import Limits
 from hark.edge.models import Model, Models
@@ -81,7 +82,12 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
         limits=limits,
         any_origin=anyone,
     )
-    handlers = {HTTPException: status.http_error, HarkError: status.raised, Exception: status.crash}
+    handlers = {
+        HTTPException: status.http_error,
+        HarkError: status.raised,
+        ClientDisconnect: status.client_gone,
+        Exception: status.crash,
+    }
 
     def any_origin() -> bool:
         try:
@@ -130,8 +136,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         await compute.start(*catalog.engines())
         config = uvicorn.Config(
             build(settings, keys, catalog, compute, limits),
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,
+            http=unreadable.Http,
+            ws=unreadable.WebSockets,
             ws_max_size=MAX_FRAME_BYTES,
             # A client whom we keep waiting cannot answer: its pong lies behind the audio that is not read yet.
             ws_ping_timeout=None,

@@ -20,6 +20,8 @@ from hark.errors import CallerError, HarkError, InternalError, RateLimitError
 
 log = logging.getLogger("hark.http")
 
+# Nobody reads it: the client has closed the connection.
+CLIENT_GONE: Final = 499
 _WHAT_THERE_IS: Final = (
     "There are: the WebSocket /v1/realtime?intent=transcription, POST /v1/realtime/client_secrets, "
     "POST /v1/audio/transcriptions, GET /v1/models, and GET /health."
@@ -78,6 +80,11 @@ async def raised(request: Request, error: Exception) -> Response:
     """What a request did wrong, in the envelope; what is wrong with the server, in its log."""
     assert isinstance(error, HarkError)
     return envelope(error) if isinstance(error, CallerError) else await crash(request, error)
+
+
+async def client_gone(request: Request, error: Exception) -> Response:
+    """The client closed the connection before its body had ended; nobody reads this."""
+    return Response(status_code=CLIENT_GONE)
 
 
 async def crash(request: Request, error: Exception) -> Response:

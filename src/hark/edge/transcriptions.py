@@ -33,8 +33,6 @@ from hark.session.session import FindModel
 
 T = TypeVar("T")
 NO_USAGE: Final[dict[str, Json]] = {"type": "duration", "seconds": 0}
-# Nobody reads it: the client has closed the connection.
-CLIENT_GONE: Final = 499
 _FORMATS: Final = ["flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm"]
 
 
@@ -85,7 +83,7 @@ class Transcriptions(Struct, frozen=True):
                     return _EventStream(job, stack.pop_all())
                 heard = await _while_there(request.receive, job.run(_quietly))
             except ClientDisconnect:
-                return Response(status_code=CLIENT_GONE)
+                return Response(status_code=status.CLIENT_GONE)
             except OperatorError:
                 raise  # which is for the log
             except HarkError as error:

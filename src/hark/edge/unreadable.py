@@ -1,0 +1,73 @@
+"""What is no request at all, or no handshake: refused by the parsers before any route is looked up.
+
+Rule: these too are answered with the envelope of an error (contract A.0), where uvicorn and websockets would answer a
+line of text. What was sent is not repeated: a key may stand in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
+from websockets.typing import StatusLike
+
+from hark.edge import status
+from hark.errors import CallerError, HarkError
+
+
+class Http(HttpToolsProtocol):
+    def send_400_response(self, msg: str) -> None:
+        message = (
+            "This is no HTTP/1.1 request that can be read: its request line, a header or the length of its body is "
+            "malformed or too long. Send it as RFC 9112 has it, and without TLS, which this port does not speak."
+        )
+        body = status.envelope(CallerError(message, code="invalid_http")).body
+        lines = (
+            b"HTTP/1.1 400 Bad Request",
+            b"content-type: application/json",
+            b"content-length: %d" % len(body),
+            b"connection: close",
+        )
+        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+        self.transport.close()
+
+
+class WebSockets(WebSocketsSansIOProtocol):
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = _Handshakes(max_size=config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
+
+
+class _Handshakes(ServerProtocol):
+    """Without extensions: compression is declined."""
+
+    def reject(self, status: StatusLike, text: str) -> Response:
+        response = super().reject(status, text)
+        response.body = _refusal(HTTPStatus(status), text)
+        del response.headers["Content-Length"], response.headers["Content-Type"]
+        response.headers["Content-Length"] = str(len(response.body))
+        response.headers["Content-Type"] = "application/json"
+        return response
+
+
+def _refusal(code: HTTPStatus, text: str) -> bytes:
+    if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return bytes(status.envelope(HarkError("The server is ending. Connect again in a moment.")).body)
+    # "Failed to open a WebSocket connection: invalid X header: what it holds."
+    why = text.partition(": ")[2].partition(": ")[0].strip().rstrip(".") or code.phrase
+    message = f"The WebSocket handshake cannot be accepted: {why}. Send it as RFC 6455 has it."
+    return bytes(status.envelope(CallerError(message, code="invalid_handshake")).body)
