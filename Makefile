@@ -1,13 +1,14 @@
-# Everything a developer or CI runs. Needs Python 3.11+, make and a package index; nothing else.
+# Everything a developer or CI runs. Needs Python 3.11+, make and a package index; test-clients also npm.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+NODE   := tests/clients/node
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Hark needs Python 3.11 or later; $(PYTHON) is older. Name another one: make PYTHON=python3.12 run"; exit 1; }
@@ -37,6 +38,16 @@ check: $(VENV)/.dev  ## lint, formatting, types, layering
 test: dev  ## the tests
 	$(BIN)/pytest
 
+# Each kind of client has an environment of its own. Node itself comes with this one, for the SDK wants a newer one than
+# most machines have; npm runs no package's scripts, and keeps what it fetched in .clients/.
+$(NODE)/node_modules/.made: $(NODE)/package.json $(NODE)/package-lock.json
+	@command -v npm >/dev/null || { echo "make test-clients needs npm, which fetches Node and the clients for it: install npm (Debian: apt install npm)."; exit 1; }
+	npm --prefix $(NODE) ci --loglevel=error --cache "$(CURDIR)/.clients/npm"
+	@touch $@
+
+test-clients: dev $(NODE)/node_modules/.made  ## published clients, unmodified, against a server process (needs npm)
+	$(BIN)/pytest tests/clients
+
 format: $(VENV)/.dev  ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -49,6 +60,6 @@ accuracy: dev  ## word error rate of a folder with a manifest: make accuracy DIR
 	$(BIN)/python benchmarks/accuracy.py $(DIR) $(if $(JSON),--json $(JSON))
 
 clean:  ## remove what make made here (pulled models stay in the user's cache)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .clients $(NODE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help install run dev check test format lock accuracy clean
+.PHONY: help install run dev check test test-clients format lock accuracy clean
