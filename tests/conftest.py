@@ -10,6 +10,7 @@ from hark.models.files import DEFAULTS
 from hark.models.pull import models_folder, pull
 from serving import Server
 
+pytest.register_assert_rewrite("listening", "rawsocket")
 # CI tries the same examples each time; a developer's runs look for new ones.
 settings.register_profile("ci", derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")

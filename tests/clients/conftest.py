@@ -1,7 +1,7 @@
 """Unmodified clients against `hark serve` as a process of its own, with a key, real models and a real recording.
 
-Rule: each client comes in an environment of its own, with locked versions, that one make target makes; nothing of it
-is shared with Hark's. A client is tested through the code that its users write, never through its insides.
+Rule: each client comes with locked versions, in an environment of its own that a make target makes; OpenAI's Python SDK
+alone is in Hark's, for other tests use it too. It is tested through the code that its users write, never its insides.
 """
 
 import sys
@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "speech"))
-pytest.register_assert_rewrite("listening")
 
-from listening import Process  # noqa: E402
+from listening import Process
 
 KEY = "sk-clients-0123456789"
 

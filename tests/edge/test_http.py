@@ -1,10 +1,13 @@
 """What plain HTTP gets: two pages, and elsewhere the envelope of an error with words in it (contract A.0)."""
 
+import json
+
 import httpx
 import pytest
 
 import hark
 from hark.app import REALTIME_PATHS
+from hark.edge.unreadable import Handshakes
 
 
 def test_health(server):
@@ -18,6 +21,9 @@ def test_the_front_page_says_where_to_connect(server):
     assert page["realtime"] == f"ws{server.url.removeprefix('http')}/v1/realtime?intent=transcription"
     assert httpx.get(page["health"]).status_code == 200
     assert httpx.get(page["models"]).json()["object"] == "list"
+
+
+REFUSED = "invalid_request_error"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +73,23 @@ def test_with_a_key_pages_from_anywhere_may(serve):
     answer = httpx.get(serve(api_key="k" * 20).url + "/nowhere", headers={"Origin": "https://app.example"})
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "x-request-id" in answer.headers["access-control-expose-headers"]
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind", "says"),
+    [
+        (500, "Internal Server Error", "server_error", "its log says which"),
+        (400, "Failed to open a WebSocket connection: invalid X header: sk-1: x.\n", REFUSED, "invalid X header."),
+        (403, "", REFUSED, "Forbidden."),
+    ],
+)
+def test_a_handshake_that_fails_is_explained_and_nothing_repeated(status, text, kind, says):
+    response = Handshakes().reject(status, text)
+    assert int(response.headers["content-length"]) == len(response.body)
+    error = json.loads(response.body)["error"]
+    assert (response.status_code, error["type"]) == (status, kind)
+    assert says in error["message"]
+    assert "sk-1" not in error["message"]
 
 
 def test_compression_is_declined(server):

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("listening")
 # The gaps of the official types are listed once, in the test of the protocol.
 sys.path.append(str(Path(__file__).parents[1] / "protocol"))
 
-from listening import Process  # noqa: E402
+from listening import Process
 
 
 @pytest.fixture(scope="session")

@@ -49,10 +49,10 @@ class WebSockets(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = _Handshakes(max_size=config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
+        self.conn = Handshakes(max_size=config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
 
 
-class _Handshakes(ServerProtocol):
+class Handshakes(ServerProtocol):
     """Without extensions: compression is declined."""
 
     def reject(self, status: StatusLike, text: str) -> Response:
@@ -66,7 +66,9 @@ class _Handshakes(ServerProtocol):
 
 def _refusal(code: HTTPStatus, text: str) -> bytes:
     if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return bytes(status.envelope(HarkError("The server is ending. Connect again in a moment.")).body)
+        return bytes(
+            status.envelope(HarkError("The server failed or is ending; its log says which. Connect again.")).body
+        )
     # "Failed to open a WebSocket connection: invalid X header: what it holds."
     why = text.partition(": ")[2].partition(": ")[0].strip().rstrip(".") or code.phrase
     message = f"The WebSocket handshake cannot be accepted: {why}. Send it as RFC 6455 has it."
