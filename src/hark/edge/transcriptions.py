@@ -148,7 +148,8 @@ class _EventStream(Response):
                 await tell({"error": status.fault(error)})
             except Exception as error:
                 await tell({"error": status.fault(status.failure(scope["state"]["request_id"], error))})
-            await write("data: [DONE]\n\n", more=False)
+        # The client may take this for leave to send the next file: by now it is no session of its key any more.
+        await write("data: [DONE]\n\n", more=False)
 
 
 def _with_deployment(request: Request, fields: list[tuple[str, str]], find_model: FindModel) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from hark.auth.keys import Keys
 from hark.auth.principal import Principal
-from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
+from hark.core.messages import DEFAULT_SESSION_MODEL, SessionEnded, SessionView
 from hark.core.work import Compute
 from hark.edge import guard, requests, status
 from hark.edge.frames import Speaker, commands
@@ -59,8 +59,12 @@ class Realtime(Struct, frozen=True):
             minted = None if who.configuration is None else minting.unpack(who.configuration)
             choice = dialects.choose(shown, self.find_model, minted)
             async with self.limits.session(who) as meter:
-                await self._run(websocket, who, choice, meter)
-        except CallerError as error:
+                ended = await self._run(websocket, who, choice, meter)
+            if ended is not None:  # said when it is no session of its key any more, for the next one may follow at once
+                await websocket.close(ended.code, ended.reason)
+        except WebSocketDisconnect:
+            pass  # while a frame was being sent: the client is gone, and the pump has cleaned up
+        except (CallerError, InternalError) as error:
             await refuse(websocket, error)
         except OperatorError as error:
             log.error("%s", error.message)
@@ -68,7 +72,9 @@ class Realtime(Struct, frozen=True):
         except Exception as error:
             await refuse(websocket, status.failure(requests.id_of(websocket), error))
 
-    async def _run(self, websocket: WebSocket, who: Principal, choice: dialects.Choice, meter: Meter) -> None:
+    async def _run(
+        self, websocket: WebSocket, who: Principal, choice: dialects.Choice, meter: Meter
+    ) -> SessionEnded | None:
         expires_at = int(time.time() + self.lifetime_s)
         view = SessionView(new_id("sess"), expires_at, choice.settings, self.session_model)
         request_id, kind = requests.id_of(websocket), choice.settings.kind
@@ -83,15 +89,13 @@ class Realtime(Struct, frozen=True):
         )
         speaker = Speaker(choice.dialect, send=websocket.send_text, new_id=new_id)
         try:
-            ended = await Pump(session, self.compute, tell=speaker.tell).run(commands(_frames(websocket)))
-            if ended is not None:
-                await websocket.close(ended.code, ended.reason)
+            return await Pump(session, self.compute, tell=speaker.tell).run(commands(_frames(websocket)))
         except WebSocketDisconnect:
-            pass  # while a frame was being sent: the client is gone, and the pump has cleaned up
+            raise
         except Exception:
             log.exception("%s: unhandled fault", view.id)
             message = f"The server failed on this session. Its log has the details under {view.id}."
-            await refuse(websocket, InternalError(message))
+            raise InternalError(message) from None
         finally:
             log.info("%s closed", view.id)
 
