@@ -24,13 +24,15 @@ from hark.config import Settings
 from hark.edge import guard, requests, status, unreadable
 from hark.edge.client_secrets import ClientSecrets
 from hark.edge.limits import Limits
-from hark.edge.models import Model, Models
+from hark.edge.models import Models
+from hark.edge.reference import Reference
 from hark.edge.transcriptions import Transcriptions
 from hark.edge.websocket import Realtime, wrong_path
 from hark.errors import HarkError, OperatorError
 from hark.models import names
 from hark.models.catalog import Catalog, configured, installed
 from hark.models.pull import models_folder
+from hark.protocol.answers import Model
 from hark.protocol.sessions import answers_with_voice
 
 # Where clients look for the WebSocket: OpenAI's URL; the one that people take for it (contract G.3, S1); base URLs
@@ -49,11 +51,14 @@ GONE_AFTER_S = 60
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 
 
-def routes(realtime: Realtime, secrets: ClientSecrets, models: Models, files: Transcriptions) -> list[BaseRoute]:
+def routes(
+    realtime: Realtime, secrets: ClientSecrets, models: Models, files: Transcriptions, reference: Reference
+) -> list[BaseRoute]:
     paths = [path + slash for path in REALTIME_PATHS for slash in ("", "/")]
     return [
         Route("/", status.index),
         Route("/health", status.health),
+        *reference.routes(),
         *(WebSocketRoute(path, realtime.serve) for path in paths),
         *secrets.routes(),
         *(Route(path, status.needs_websocket, methods=["GET", "POST"]) for path in paths),
@@ -95,7 +100,7 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
         except OperatorError:  # the request meets it too, and tells of it
             return False
 
-    routing = routes(realtime, secrets, models, files)
+    routing = routes(realtime, secrets, models, files, Reference(keys))
     inside = Starlette(routes=routing, exception_handlers=handlers)
     return requests.with_ids(guard.cross_origin(inside, any_origin))
 

@@ -5,7 +5,7 @@ Rule: the table is handed in; this floor knows no model. Names match without reg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
@@ -16,16 +16,8 @@ from hark.auth.keys import Keys
 from hark.edge import guard
 from hark.edge.status import envelope
 from hark.errors import CallerError
+from hark.protocol.answers import Model, ModelList
 from hark.protocol.sessions import answers_with_voice
-
-
-class Model(Struct, frozen=True):
-    """A model as it goes over the wire."""
-
-    id: str
-    created: int
-    owned_by: str
-    object: str = "model"
 
 
 class Models(Struct, frozen=True):
@@ -33,14 +25,14 @@ class Models(Struct, frozen=True):
     of realtime sessions are known by how they begin."""
 
     keys: Keys
-    table: Sequence[Model]
+    table: list[Model]
     other: Callable[[str], Model]
     any_origin: bool = False
 
     async def index(self, request: Request) -> Response:
         """All of them. Raises AuthError."""
         guard.admit(request, self.keys, any_origin=self.any_origin)
-        return _json({"object": "list", "data": self.table})
+        return _json(ModelList(self.table))
 
     async def show(self, request: Request) -> Response:
         """One of them. Raises AuthError."""
@@ -55,6 +47,6 @@ class Models(Struct, frozen=True):
         return envelope(CallerError(message, code="model_not_found", param="model"), 404)
 
 
-def _json(body: object) -> Response:
+def _json(body: Struct) -> Response:
     """In lines, as OpenAI does here: people grep them (contract G.3)."""
     return Response(msgspec.json.format(msgspec.json.encode(body), indent=2), media_type="application/json")

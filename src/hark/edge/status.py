@@ -12,11 +12,13 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 
 import hark
 from hark.core.settings import Json
 from hark.edge import requests
 from hark.errors import CallerError, HarkError, InternalError, RateLimitError
+from hark.protocol.answers import Health, Index, told
 
 log = logging.getLogger("hark.http")
 
@@ -24,7 +26,7 @@ log = logging.getLogger("hark.http")
 CLIENT_GONE: Final = 499
 _WHAT_THERE_IS: Final = (
     "There are: the WebSocket /v1/realtime?intent=transcription, POST /v1/realtime/client_secrets, "
-    "POST /v1/audio/transcriptions, GET /v1/models, and GET /health."
+    "POST /v1/audio/transcriptions, GET /v1/models, GET /health, and a description of all of them at /docs."
 )
 
 
@@ -43,19 +45,22 @@ def envelope(
 
 async def health(request: Request) -> Response:
     """200 once the server accepts sessions; it is not reached before."""
-    return JSONResponse({"status": "ok"})
+    return JSONResponse(told(Health()))
 
 
 async def index(request: Request) -> Response:
     base = str(request.base_url).rstrip("/")
-    connect = f"ws{base.removeprefix('http')}/v1/realtime?intent=transcription"
-    there = {
-        "realtime": connect,
-        "transcriptions": f"{base}/v1/audio/transcriptions",
-        "models": f"{base}/v1/models",
-        "health": f"{base}/health",
-    }
-    return JSONResponse({"name": "hark", "version": hark.__version__, **there})
+    where = Index(
+        name="hark",
+        version=hark.__version__,
+        realtime=f"ws{base.removeprefix('http')}/v1/realtime?intent=transcription",
+        transcriptions=f"{base}/v1/audio/transcriptions",
+        models=f"{base}/v1/models",
+        health=f"{base}/health",
+        openapi=f"{base}/openapi.json",
+        docs=f"{base}/docs",
+    )
+    return JSONResponse(told(where))
 
 
 async def needs_websocket(request: Request) -> Response:
@@ -73,7 +78,15 @@ async def http_error(request: Request, error: Exception) -> Response:
     known = {404: f"There is nothing at '{request.url.path}'.", 405: f"{request.method} is not allowed here."}
     code = "method_not_allowed" if error.status_code == 405 else "unknown_url"
     wrong = CallerError(f"{known.get(error.status_code, error.detail)} {_WHAT_THERE_IS}", code=code)
-    return envelope(wrong, error.status_code, dict(error.headers or {}))
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == 405:  # several routes may share a path, and the router names the methods of the first
+        headers["allow"] = ", ".join(sorted(_methods(request)))
+    return envelope(wrong, error.status_code, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return {method for route in matching if isinstance(route, Route) for method in route.methods or ()}
 
 
 async def raised(request: Request, error: Exception) -> Response:

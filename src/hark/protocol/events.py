@@ -17,6 +17,7 @@ from hark.core import messages as m
 from hark.core.settings import Json, SettingsError
 from hark.core.work import Token
 from hark.errors import HarkError
+from hark.protocol.answers import DurationUsage, LogProb, TokenDetails, TokenUsage, Usage, told
 
 NewId: TypeAlias = Callable[[str], str]
 # One text frame. Only the encoder of a session's last event has nothing to say.
@@ -70,22 +71,21 @@ def item(value: m.Item, audio: bytes | None = None) -> dict[str, Json]:
     return {**head, "type": "message", "status": "completed", "role": "user", "content": [part]}
 
 
-def logprobs(tokens: Sequence[Token]) -> list[Json]:
-    return [{"token": token.text, "logprob": token.logprob, "bytes": list(token.text.encode())} for token in tokens]
+def logprobs(tokens: Sequence[Token]) -> list[LogProb]:
+    return [LogProb(token.text, token.logprob, list(token.text.encode())) for token in tokens]
 
 
-def usage(value: m.Usage) -> dict[str, Json]:
+def usage(value: m.Usage) -> Usage:
     """Token usage or whole seconds, rounded up, by model family (contract fact 11)."""
     if value.kind == "duration":
-        return {"type": "duration", "seconds": ceil(value.seconds)}
+        return DurationUsage(ceil(value.seconds))
+    return token_usage(value)
+
+
+def token_usage(value: m.Usage) -> TokenUsage:
     heard = value.input_text_tokens + value.input_audio_tokens
-    return {
-        "type": "tokens",
-        "total_tokens": heard + value.output_tokens,
-        "input_tokens": heard,
-        "input_token_details": {"text_tokens": value.input_text_tokens, "audio_tokens": value.input_audio_tokens},
-        "output_tokens": value.output_tokens,
-    }
+    details = TokenDetails(value.input_text_tokens, value.input_audio_tokens)
+    return TokenUsage(heard + value.output_tokens, heard, details, value.output_tokens)
 
 
 def encode(event: SharedEvent, new_id: NewId) -> list[Frame]:
@@ -121,14 +121,14 @@ def _transcription(event: m.TranscriptDelta | m.TranscriptCompleted | m.Transcri
         case m.TranscriptDelta():
             body["delta"] = event.text
             if event.tokens is not None:
-                body["logprobs"] = logprobs(event.tokens)
+                body["logprobs"] = [told(token) for token in logprobs(event.tokens)]
             return frame(f"{_TRANSCRIPTION}.delta", new_id, **body)
         case m.TranscriptCompleted():
-            body |= {"transcript": event.transcript, "usage": usage(event.usage)}
+            body |= {"transcript": event.transcript, "usage": told(usage(event.usage))}
             # Not OpenAI's: every client checked tolerates more keys here, and people ask for times (contract H.24).
             body |= {"start_ms": event.audio_start_ms, "end_ms": event.audio_end_ms}
             if event.tokens is not None:
-                body["logprobs"] = logprobs(event.tokens)
+                body["logprobs"] = [told(token) for token in logprobs(event.tokens)]
             if event.languages is not None:
                 body["languages"] = [{"code": code} for code in event.languages]
             return frame(f"{_TRANSCRIPTION}.completed", new_id, **body)

@@ -133,8 +133,9 @@ def _beta_order(body: bytes, kind: Kind) -> Order:
     where, lifetime = "expires_after.seconds", asked.expires_after
     if not isinstance(asked.client_secret, UnsetType):
         inside = wire.read(_secret, asked.client_secret, "client_secret") or SecretIn()
-        name = "expires_at" if inside.expires_at else "expires_after"
-        where, lifetime = f"client_secret.{name}.seconds", inside.expires_at or inside.expires_after
+        for name in ("expires_after", "expires_at"):
+            if getattr(inside, name) is not None:
+                where, lifetime = f"client_secret.{name}.seconds", getattr(inside, name)
     return Order("beta", kind, patch, _seconds(where, lifetime, asked.expires_in))
 
 

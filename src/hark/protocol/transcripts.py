@@ -12,15 +12,30 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from hark.core.messages import Event, TranscriptCompleted, TranscriptDelta, Usage
 from hark.core.settings import Json
 from hark.core.work import Token
 from hark.protocol import events
+from hark.protocol.answers import (
+    DiarizedTranscript,
+    DurationUsage,
+    Language,
+    LogProb,
+    Segment,
+    SpeakerSegment,
+    TextDelta,
+    TextDone,
+    Transcript,
+    VerboseTranscript,
+    Word,
+    told,
+)
 from hark.protocol.languages import LANGUAGES
 from hark.protocol.subtitles import Spoken, to_srt, to_vtt
 from hark.protocol.uploads import Upload
@@ -52,21 +67,21 @@ class Heard:
         """Take an event in; the frames that it gives in a stream."""
         match event:
             case TranscriptDelta() if self._upload.response_format != "diarized_json":
-                return [self._delta(event)]
+                return [told(self._delta(event))]
             case TranscriptCompleted() if event.transcript:
                 self._turns.append(event)
                 if self._upload.response_format == "diarized_json":
-                    return [_speech(len(self._turns) - 1, event)]
+                    return [told(_speech(len(self._turns) - 1, event))]
         return []
 
     def done(self, duration_ms: int) -> Json:
         """The last frame of a stream. Its usage is in tokens for every model: the official type has no other."""
-        return {"type": "transcript.text.done", "text": self.text, **self._extras(duration_ms, "tokens")}
+        usage = events.token_usage(self._usage(duration_ms))
+        return told(TextDone(self.text, usage, self._logprobs(), self._told_languages()))
 
     def answer(self, duration_ms: int) -> Answer:
         """All at once, in the form that was asked for."""
         spoken = [Spoken(turn.audio_start_ms, turn.audio_end_ms, turn.transcript) for turn in self._turns]
-        told: dict[str, Json] = {"text": self.text}
         match self._upload.response_format:
             case "text":
                 return Answer(_PLAIN, self.text + "\n")
@@ -75,67 +90,64 @@ class Heard:
             case "vtt":
                 return Answer(_PLAIN, to_vtt(spoken, duration_ms))
             case "verbose_json":
-                told = self._verbose(duration_ms)
+                return _json(self._verbose(duration_ms))
             case "diarized_json":
                 segments = [_speech(number, turn) for number, turn in enumerate(self._turns)]
-                told |= {"task": "transcribe", "duration": duration_ms / 1000, "segments": segments}
-                told["usage"] = self._usage(duration_ms)
+                usage = events.usage(self._usage(duration_ms))
+                return _json(DiarizedTranscript(self.text, "transcribe", duration_ms / 1000, segments, usage))
             case _:
-                told |= self._extras(duration_ms)
-        return Answer(_JSON, msgspec.json.encode(told).decode())
+                usage = events.usage(self._usage(duration_ms))
+                return _json(Transcript(self.text, usage, self._logprobs(), self._told_languages()))
 
-    def _delta(self, event: TranscriptDelta) -> Json:
+    def _delta(self, event: TranscriptDelta) -> TextDelta:
         new_turn = event.item_id != self._speaking and self._speaking is not None
         self._speaking = event.item_id
         gap = " " if new_turn else ""
-        told: dict[str, Json] = {"type": "transcript.text.delta", "delta": gap + event.text}
-        if self._upload.logprobs and event.tokens:
-            told["logprobs"] = events.logprobs(_after(gap, event.tokens))
-        return told
+        tokens = _after(gap, event.tokens) if self._upload.logprobs and event.tokens else ()
+        return TextDelta(gap + event.text, events.logprobs(tokens) if tokens else UNSET)
 
-    def _extras(self, duration_ms: int, kind: str | None = None) -> dict[str, Json]:
-        extras: dict[str, Json] = {"usage": self._usage(duration_ms, kind)}
-        if self._upload.logprobs:
-            turns = [_after(" " if number else "", turn.tokens or ()) for number, turn in enumerate(self._turns)]
-            extras["logprobs"] = events.logprobs([token for tokens in turns for token in tokens])
-        if self._upload.card.languages:
-            extras["languages"] = [{"code": code} for code, _ in self._languages().most_common()]
-        return extras
+    def _logprobs(self) -> list[LogProb] | UnsetType:
+        if not self._upload.logprobs:
+            return UNSET
+        turns = [_after(" " if number else "", turn.tokens or ()) for number, turn in enumerate(self._turns)]
+        return events.logprobs([token for tokens in turns for token in tokens])
 
-    def _verbose(self, duration_ms: int) -> dict[str, Json]:
-        asked = self._upload.settings.transcription
+    def _told_languages(self) -> list[Language] | UnsetType:
+        if not self._upload.card.languages:
+            return UNSET
+        return [Language(code) for code, _ in self._languages().most_common()]
+
+    def _verbose(self, duration_ms: int) -> VerboseTranscript:
+        asked, wanted = self._upload.settings.transcription, self._upload.granularities
         heard = self._languages().most_common(1)
         code = heard[0][0] if heard else asked.language if asked else None
-        told: dict[str, Json] = {
-            "task": "transcribe",
-            "language": LANGUAGES.get(code or "", code or "unknown"),
-            "duration": duration_ms / 1000,
-            "text": self.text,
-        }
-        if "segment" in self._upload.granularities:
-            told["segments"] = [self._segment(number, turn) for number, turn in enumerate(self._turns)]
-        if "word" in self._upload.granularities:
-            told["words"] = list(self._words(duration_ms))
-        told["usage"] = self._usage(duration_ms, "duration")  # the official type has no other
-        return told
+        return VerboseTranscript(
+            task="transcribe",
+            language=LANGUAGES.get(code or "", code or "unknown"),
+            duration=duration_ms / 1000,
+            text=self.text,
+            segments=[self._segment(*turn) for turn in enumerate(self._turns)] if "segment" in wanted else UNSET,
+            words=list(self._words(duration_ms)) if "word" in wanted else UNSET,
+            usage=DurationUsage(ceil(duration_ms / 1000)),  # the official type has no other
+        )
 
-    def _segment(self, number: int, turn: TranscriptCompleted) -> Json:
+    def _segment(self, number: int, turn: TranscriptCompleted) -> Segment:
         text = turn.transcript.encode()
         logprobs = [token.logprob for token in turn.tokens or ()]
-        return {
-            "id": number,
-            "seek": turn.audio_start_ms // 10,  # Whisper counts in frames of 10 ms
-            "start": turn.audio_start_ms / 1000,
-            "end": turn.audio_end_ms / 1000,
-            "text": f" {turn.transcript}",
-            "tokens": [],  # ids in Whisper's vocabulary, which is not the model's
-            "temperature": self._upload.temperature,
-            "avg_logprob": sum(logprobs) / max(len(logprobs), 1),
-            "compression_ratio": len(text) / len(zlib.compress(text)),
-            "no_speech_prob": 0.0,  # a turn without speech has no text, and is no segment
-        }
+        return Segment(
+            id=number,
+            seek=turn.audio_start_ms // 10,  # Whisper counts in frames of 10 ms
+            start=turn.audio_start_ms / 1000,
+            end=turn.audio_end_ms / 1000,
+            text=f" {turn.transcript}",
+            tokens=[],  # ids in Whisper's vocabulary, which is not the model's
+            temperature=self._upload.temperature,
+            avg_logprob=sum(logprobs) / max(len(logprobs), 1),
+            compression_ratio=len(text) / len(zlib.compress(text)),
+            no_speech_prob=0.0,  # a turn without speech has no text, and is no segment
+        )
 
-    def _words(self, duration_ms: int) -> Iterator[Json]:
+    def _words(self, duration_ms: int) -> Iterator[Word]:
         """Every word, and an estimate of when it was said."""
         floor = 0
         for turn in self._turns:
@@ -146,7 +158,7 @@ class Heard:
             for word in words:
                 begin, before = before, before + len(word)
                 at = [round(start + (end - start) * chars / whole) / 1000 for chars in (begin, before)]
-                yield {"word": word, "start": at[0], "end": at[1]}
+                yield Word(word, at[0], at[1])
 
     def _speech_ms(self, turn: TranscriptCompleted, floor: int, duration_ms: int) -> tuple[int, int]:
         """The turn without padding and silence, but for those that the turn before or the end of the file cut off."""
@@ -159,28 +171,29 @@ class Heard:
     def _languages(self) -> Counter[str]:
         return Counter(code for turn in self._turns for code in turn.languages or ())
 
-    def _usage(self, duration_ms: int, kind: str | None = None) -> Json:
+    def _usage(self, duration_ms: int) -> Usage:
         """Of the whole file, silences included."""
-        return events.usage(
-            Usage(
-                kind="tokens" if (kind or self._upload.card.usage) == "tokens" else "duration",
-                seconds=duration_ms / 1000,
-                input_text_tokens=max((turn.usage.input_text_tokens for turn in self._turns), default=0),
-                input_audio_tokens=-(-duration_ms // 100),  # 10 a second (contract D.4)
-                output_tokens=sum(turn.usage.output_tokens for turn in self._turns),
-            )
+        return Usage(
+            kind=self._upload.card.usage,
+            seconds=duration_ms / 1000,
+            input_text_tokens=max((turn.usage.input_text_tokens for turn in self._turns), default=0),
+            input_audio_tokens=-(-duration_ms // 100),  # 10 a second (contract D.4)
+            output_tokens=sum(turn.usage.output_tokens for turn in self._turns),
         )
 
 
-def _speech(number: int, turn: TranscriptCompleted) -> Json:
-    return {
-        "type": "transcript.text.segment",
-        "id": f"seg_{number}",
-        "start": turn.audio_start_ms / 1000,
-        "end": turn.audio_end_ms / 1000,
-        "text": f" {turn.transcript}",
-        "speaker": SPEAKER,
-    }
+def _json(body: Struct) -> Answer:
+    return Answer(_JSON, msgspec.json.encode(body).decode())
+
+
+def _speech(number: int, turn: TranscriptCompleted) -> SpeakerSegment:
+    return SpeakerSegment(
+        id=f"seg_{number}",
+        start=turn.audio_start_ms / 1000,
+        end=turn.audio_end_ms / 1000,
+        text=f" {turn.transcript}",
+        speaker=SPEAKER,
+    )
 
 
 def _after(gap: str, tokens: Sequence[Token]) -> list[Token]:

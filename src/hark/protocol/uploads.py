@@ -9,10 +9,10 @@ Refuses: values outside the table of the contract, in its words.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from hark.core.settings import (
     LOGPROBS,
@@ -28,8 +28,10 @@ from hark.core.settings import (
 from hark.errors import CallerError, NotFoundError
 from hark.protocol.languages import LANGUAGES
 
-FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
-GRANULARITIES: Final = ("word", "segment")
+Format = Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]
+Granularity = Literal["word", "segment"]
+FORMATS: Final = get_args(Format)
+GRANULARITIES: Final = get_args(Granularity)
 # OpenAI takes a whole file for one turn; Hark cuts it at pauses, and at 200 ms it would cut sentences (docs/turns.md).
 FILE_SILENCE_MS: Final = 500
 MAX_SPEAKERS: Final = 4
@@ -46,6 +48,30 @@ class Chunking(Struct, frozen=True, forbid_unknown_fields=True):
     threshold: float | UnsetType = UNSET
     prefix_padding_ms: int | UnsetType = UNSET
     silence_duration_ms: int | UnsetType = UNSET
+
+
+class PlainForm(Struct, frozen=True, kw_only=True):
+    """The one part that has to be there. Forms are only described by types: `Fields` reads their many spellings."""
+
+    file: Annotated[bytes, Meta(description="an audio or video file, with a filename")]
+
+
+class UploadForm(PlainForm, frozen=True, kw_only=True):
+    """The parts of an upload, by their names."""
+
+    model: str | UnsetType = UNSET
+    response_format: Format | UnsetType = UNSET
+    stream: bool | UnsetType = UNSET
+    language: Annotated[str, Meta(description="ISO 639-1")] | UnsetType = UNSET
+    languages: Annotated[list[str], Meta(description="ISO 639-1; not with language")] | UnsetType = UNSET
+    prompt: str | UnsetType = UNSET
+    keywords: Annotated[list[str], Meta(description="words, without <, > and line breaks")] | UnsetType = UNSET
+    temperature: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
+    include: list[Literal["logprobs"]] | UnsetType = UNSET
+    timestamp_granularities: list[Granularity] | UnsetType = UNSET
+    chunking_strategy: Literal["auto"] | Chunking | UnsetType = UNSET
+    known_speaker_names: Annotated[list[str], Meta(max_length=MAX_SPEAKERS)] | UnsetType = UNSET
+    known_speaker_references: Annotated[list[str], Meta(max_length=MAX_SPEAKERS)] | UnsetType = UNSET
 
 
 class Upload(Struct, frozen=True):
