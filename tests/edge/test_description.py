@@ -63,8 +63,8 @@ def test_every_route_is_described_and_no_other():
     parts = (
         Realtime(keys, None, None, 0, False, None),
         ClientSecrets(keys, None, 0),
-        Models(keys, []),
-        Transcriptions(keys, None, None, 0, 0),
+        Models(keys, [], None),
+        Transcriptions(keys, None, None, 0, 0, None),
         Reference(keys),
     )
     there = {

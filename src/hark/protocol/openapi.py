@@ -8,7 +8,7 @@ the wire is written by hand.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, get_args
 
 import msgspec
@@ -17,7 +17,19 @@ from hark.audio.resample import MAX_RATE, MIN_RATE
 from hark.core import settings as core
 from hark.core.settings import Json
 from hark.protocol import minting
-from hark.protocol.operations import CSS, EVENTS, FORM, HTML, OPERATIONS, TEXT, Content, Operation, Shape
+from hark.protocol.operations import (
+    COMMON_HEADERS,
+    CSS,
+    EVENTS,
+    FORM,
+    HTML,
+    OPERATIONS,
+    RETRY_AFTER,
+    TEXT,
+    Content,
+    Operation,
+    Shape,
+)
 from hark.protocol.sessions import BetaSession, GaSession, NoiseType, TurnType
 
 _REF: Final = "#/components/schemas/{name}"
@@ -159,17 +171,22 @@ def _responses(operation: Operation, schemas: dict[str, Json]) -> dict[str, Json
         success: dict[str, Json] = {"description": "Switching protocols" if operation.status == 101 else "OK"}
         if operation.answers:
             success["content"] = {content.media_type: _content(content, schemas) for content in operation.answers}
-        if operation.headers:
-            success["headers"] = {
-                name: {"description": words, "schema": {"type": "string"}} for name, words in operation.headers
-            }
+        common = () if operation.status == 101 else COMMON_HEADERS
+        success["headers"] = _headers(operation.headers, required=False) | _headers(common)
         responses[str(operation.status)] = success
     refusal: Json = {"application/json": {"schema": schemas[str(operation.refusal)]}}
     for status in sorted({code.status for code in operation.codes}):
         listed = [code for code in operation.codes if code.status == status]
         words = "; ".join(f"`{code.code}`: {code.when}" if code.code else code.when for code in listed)
-        responses[str(status)] = {"description": words[:1].upper() + words[1:] + ".", "content": refusal}
+        headers = _headers((*COMMON_HEADERS, RETRY_AFTER) if status == 429 else COMMON_HEADERS)
+        said = words[:1].upper() + words[1:] + "."
+        responses[str(status)] = {"description": said, "headers": dict(headers), "content": refusal}
     return responses
+
+
+def _headers(named: Iterable[tuple[str, str]], *, required: bool = True) -> dict[str, Json]:
+    schema: Json = {"type": "string"}
+    return {name: {"description": words, "required": required, "schema": schema} for name, words in named}
 
 
 def _content(content: Content, schemas: dict[str, Json]) -> Json:

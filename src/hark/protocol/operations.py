@@ -90,7 +90,16 @@ CREDENTIAL_CODES: Final = (
     Code(401, "expired_client_secret", "the client secret has expired"),
     Code(401, "origin_not_allowed", "a page from elsewhere, and no key is set, or the key is for other pages"),
 )
+LIMIT: Final = Code(429, "rate_limit_exceeded", "a limit of the key is reached; Retry-After says for how many seconds")
 FAULT: Final = Code(500, None, "a defect of the server; the message names the lines of its log")
+
+# On every answer.
+COMMON_HEADERS: Final = (
+    ("x-request-id", "leads to the line that the server's log has of the request"),
+    ("openai-version", "2020-10-01"),
+    ("openai-processing-ms", "milliseconds until the answer began"),
+)
+RETRY_AFTER: Final = ("Retry-After", "seconds after which it may work")
 
 _REALTIME: Final = ("/realtime", "/openai/realtime", "/openai/v1/realtime")
 _MINTING_BASES: Final = ("/realtime", "/openai/v1/realtime", "/openai/realtime", "/openai/realtimeapi")
@@ -116,14 +125,20 @@ _UPLOAD_CODES: Final = (
     Code(400, "invalid_language_format", "the language is no code of ISO 639-1"),
     Code(400, "unsupported_format", "the file is no audio, in the words of the gpt-4o family"),
     Code(400, "audio_too_short", "the file holds less than 0.1 s"),
-    Code(400, "audio_too_long", "the file holds more than --max-file-minutes"),
+    Code(400, "audio_too_long", "the file holds more than --max-file-minutes, or than the key may send in an hour"),
     *CREDENTIAL_CODES,
     Code(404, "model_not_found", "nobody offers a model of this name"),
+    LIMIT,
     Code(413, None, "the file is larger than --max-file-mb, or the form beside it than 1 MiB"),
     Code(415, "unsupported_media_type", "the body is no form"),
     Code(503, None, "a model failed; the request may work when sent again"),
     FAULT,
 )
+
+
+def _files(what: str) -> tuple[str, ...]:
+    """Base URLs without /v1, and Azure's, where a deployment that bears the name of a model stands for it."""
+    return tuple(f"{base}/audio/{what}" for base in ("", "/openai/v1", "/openai/deployments/{deployment}"))
 
 
 def _minting(endpoint: str, title: str, words: str, *, body: Shape, answer: Shape, example: str) -> Operation:
@@ -233,7 +248,7 @@ OPERATIONS: Final = (
         id="create_transcription",
         method="POST",
         path="/v1/audio/transcriptions",
-        aliases=("/audio/transcriptions",),
+        aliases=_files("transcriptions"),
         title="Transcribe a file",
         words="An audio or video file of any container and codec that FFmpeg reads. A list is written x, x[] or x[0], "
         "repeated for each value; an object as chunking_strategy[type] or as one JSON text. An empty value counts as "
@@ -267,7 +282,7 @@ OPERATIONS: Final = (
         id="create_translation",
         method="POST",
         path="/v1/audio/translations",
-        aliases=("/audio/translations",),
+        aliases=_files("translations"),
         title="Translate a file: not offered",
         words="No model of this server translates.",
         codes=(Code(400, "translation_not_offered", "always"), *CREDENTIAL_CODES, FAULT),
