@@ -42,7 +42,10 @@ def base64(audio):
 
 def settings(**options):
     """Settings for the scripted models, in which no `.env` file has a say."""
-    return Settings(_env_file=None, **{"port": 0, "model": "scripted", "voice_model": "scripted-vad"} | options)
+    return Settings(
+        _env_file=None,
+        **{"port": 0, "model": "scripted", "voice_model": "scripted-vad", "turn_model": "scripted-turns"} | options,
+    )
 
 
 class Wire:

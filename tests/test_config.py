@@ -42,10 +42,10 @@ def test_a_flag_leaves_the_other_variables_in_force(monkeypatch, line, expected)
 
 def test_every_option_has_an_environment_variable(monkeypatch):
     given = {
-        "host": "::1", "port": "9000", "model": "m", "voice_model": "v", "api_key": KEY, "allow_anonymous": "true",
-        "aliases": "fast=m", "transcription_model": "whisper-1", "session_model": "gpt-realtime-mini",
-        "models_dir": "models", "data_dir": "data", "threads": "2", "max_session_minutes": "5", "max_file_mb": "5",
-        "max_file_minutes": "5", "log_level": "debug",
+        "host": "::1", "port": "9000", "model": "m", "voice_model": "v", "turn_model": "t", "api_key": KEY,
+        "allow_anonymous": "true", "aliases": "fast=m", "transcription_model": "whisper-1",
+        "session_model": "gpt-realtime-mini", "models_dir": "models", "data_dir": "data", "threads": "2",
+        "max_session_minutes": "5", "max_file_mb": "5", "max_file_minutes": "5", "log_level": "debug",
     }  # fmt: skip
     assert given.keys() >= {name for name, field in Settings.model_fields.items() if field.description}
     for name, value in given.items():

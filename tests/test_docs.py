@@ -28,7 +28,7 @@ from hark.models.pull import models_folder
 from hark.protocol import sessions
 from hark.protocol.dialects import DIALECTS
 from hark.protocol.wire import CLIENT_EVENTS
-from hark.session import jobs, session, transcript, turns
+from hark.session import jobs, listening, session, transcript, turns
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "hark"
@@ -344,22 +344,37 @@ def test_the_constants_of_turns_are_those_of_the_code():
     plain = {
         name: str(getattr(module, name))
         for module, names in (
-            (turns, ("ONSET_WINDOWS", "HYSTERESIS", "MANUAL_THRESHOLD")),
+            (turns, ("ONSET_WINDOWS", "HYSTERESIS", "MANUAL_THRESHOLD", "DOUBT_POWER")),
             (jobs, ("PARTIAL_SHARE", "EVIDENCE_WINDOWS", "MIN_EVIDENCE", "MIN_LOGPROB")),
             (transcript, ("AGREEMENT", "HELD_BACK", "SURE", "PATIENCE")),
         )
         for name in names
     }
     times = {
-        name: time(getattr(jobs, name)) for name in ("LEAD", "TAIL", "PARTIAL_STEP", "HARD_CUT", "HARD_CUT_SEARCH")
+        name: time(getattr(module, name))
+        for module, names in (
+            (turns, ("JUDGE_AFTER", "JUDGED_SAMPLES")),
+            (jobs, ("LEAD", "TAIL", "PARTIAL_STEP", "HARD_CUT", "HARD_CUT_SEARCH")),
+        )
+        for name in names
     }
     cuts = ", ".join(f"{time(length)}: {time(pause)}" for length, pause in jobs.SOFT_CUTS)
-    expected = plain | times | {"SOFT_CUTS": cuts, "STALL_S": f"{session.STALL_S} s"}
+    seconds = {"STALL_S": f"{session.STALL_S} s", "JUDGE_PATIENCE_S": f"{listening.JUDGE_PATIENCE_S:g} s"}
+    expected = plain | times | {"SOFT_CUTS": cuts} | seconds
     listed = {codes(row[0])[0]: row[1] for row in table(page("docs/turns.md"), "constant")}
     assert listed == expected
-    waits = dict(re.findall(r"`(\w+)` (\d+) ms", section("docs/turns.md", "semantic_vad").replace("`medium` and ", "")))
-    waits["medium"] = waits["auto"]
-    assert {name: int(wait) for name, wait in waits.items()} == turns.EAGERNESS_SILENCE_MS
+
+
+def test_the_waits_of_semantic_vad_are_those_of_the_code():
+    listed = {
+        name: tuple(re.sub(r"[^\d]", "", cell) for cell in row[1:])
+        for row in table(section("docs/turns.md", "semantic_vad"), "eagerness")
+        for name in codes(row[0])
+    }
+    assert listed == {
+        name: tuple(str(round(patience.silence(probability) / 16)) for probability in (1.0, 0.95, 0.8, 0.5, 0.0, None))
+        for name, patience in turns.PATIENCE.items()
+    }
 
 
 # ---- troubleshooting -----------------------------------------------------------------------------------------------

@@ -132,6 +132,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     compute = LocalCompute(
         catalog.models,
         scorer=catalog.scorer.spec.name,
+        judge=catalog.judge.spec.name if catalog.judge else None,
         folder=models_folder(settings.models_dir),
         threads=settings.threads,
     )

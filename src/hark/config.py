@@ -28,6 +28,9 @@ class Settings(BaseSettings):
         default="moonshine-tiny-en", description="Model that transcribes; every OpenAI name stands for it."
     )
     voice_model: str = Field(default="silero-vad", description="Model that tells speech from silence.")
+    turn_model: str = Field(
+        default="smart-turn", description="Model that tells for semantic_vad whether a talker is done; 'none' for none."
+    )
     aliases: str | None = Field(
         default=None, description="Further names for local models, or other models for OpenAI's: NAME=MODEL,NAME=MODEL."
     )

@@ -15,7 +15,7 @@ from hark.cli.main import main
         ("serve stray", 2, "stray"),
         ("bogus", 2, "Available commands: serve, transcribe, pull, models, keys."),
         ("transcribe", 2, "FILE requires an argument"),
-        ("pull nothing-like-it", 1, "Expected: moonshine-tiny-en, silero-vad, samples."),
+        ("pull nothing-like-it", 1, "Expected: moonshine-tiny-en, silero-vad, smart-turn, samples."),
         ("serve --host 0.0.0.0", 1, "Set one with --api-key or HARK_API_KEY"),
         ("serve --model gpt-5", 1, "There are: moonshine-tiny-en, scripted."),
         ("serve --aliases fast", 1, "--aliases fast: expected NAME=MODEL"),

@@ -38,7 +38,7 @@ def test_people_see_models_and_names(printed, tmp_path):
     assert table["whisper-1"] == ["moonshine-tiny-en", "transcription"]
     assert table["gpt-4o-realtime-preview-2024-12-17"] == ["moonshine-tiny-en", "realtime", "session"]
     flat = " ".join(text.split())
-    assert "moonshine-tiny-en * Moonshine tiny: MIT en 43.9 hark pull" in flat
+    assert "moonshine-tiny-en * Moonshine MIT en 43.9 hark pull tiny:" in flat
     assert "needs none" in flat
     assert f"Files are in {tmp_path}" in text
 
@@ -59,6 +59,7 @@ def test_programs_get_the_same_table_as_json(printed, tmp_path):
     }  # fmt: skip
     assert [models["scripted"][key] for key in ("pulled", "pull", "default")] == [True, None, True]
     assert models["silero-vad"]["kind"] == "voice"
+    assert [models["smart-turn"][key] for key in ("kind", "bytes", "default")] == ["turns", 8_679_182, True]
     assert listing["folder"] == str(tmp_path)
 
 

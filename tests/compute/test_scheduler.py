@@ -7,10 +7,20 @@ import numpy as np
 import pytest
 
 from hark.compute.scheduler import LocalCompute, usable_cores
-from hark.core.work import Hypothesis, ScoreVoice, Token, Transcribe, Transcribed, VoiceScored, WorkFailed
+from hark.core.work import (
+    Hypothesis,
+    JudgeTurn,
+    ScoreVoice,
+    Token,
+    Transcribe,
+    Transcribed,
+    TurnJudged,
+    VoiceScored,
+    WorkFailed,
+)
 from hark.errors import OperatorError
 from hark.models import scripted
-from hark.models.base import EngineModel, ModelSpec, ScorerModel
+from hark.models.base import EngineModel, JudgeModel, ModelSpec, ScorerModel
 from hark.models.scripted import amplitude
 
 PATIENCE_S = 20
@@ -40,9 +50,9 @@ def engine(name, load):
 MODELS = {model.spec.name: model for model in [*scripted.plugin(), engine("hints", Hints), engine("unpulled", _refuse)]}
 
 
-def played(tmp_path, scenario, models=MODELS):
+def played(tmp_path, scenario, models=MODELS, judge="scripted-turns"):
     async def run():
-        compute = LocalCompute(models, scorer="scripted-vad", folder=tmp_path, threads=3)
+        compute = LocalCompute(models, scorer="scripted-vad", judge=judge, folder=tmp_path, threads=3)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 return await scenario(compute)
@@ -71,9 +81,59 @@ def test_each_kind_of_work_goes_to_its_model(tmp_path):
         assert scored.id == 3
         heard = await result(compute, transcribe("scripted"))
         assert heard == Transcribed(4, Hypothesis((Token(" charlie", -0.1),), language="en"))
+        judged = await result(compute, JudgeTurn(5, SOUND))
+        assert judged == TurnJudged(5, 0.5)
         assert compute.waiting == 0
 
     played(tmp_path, scenario)
+
+
+def test_a_judge_that_cannot_be_loaded_is_a_warning(tmp_path, caplog):
+    async def scenario(compute):
+        await compute.start("scripted")
+        failed = await result(compute, JudgeTurn(6, SOUND))
+        assert (failed.id, type(failed)) == (6, WorkFailed)
+        assert isinstance(await result(compute, ScoreVoice(3, SOUND, None)), VoiceScored)
+
+    judge = JudgeModel(ModelSpec("judge", "for this test", "MIT"), _refuse)
+    played(tmp_path, scenario, MODELS | {"judge": judge}, judge="judge")
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith("semantic_vad goes by silence alone")
+    assert warning.endswith("Run hark pull.")
+
+
+def test_of_what_a_session_asks_the_judge_the_newest_counts(tmp_path):
+    busy, gate = threading.Event(), threading.Event()
+
+    class Slow:
+        def judge(self, batch):
+            busy.set()
+            assert gate.wait(PATIENCE_S)
+            return [len(audio) / 10 for audio in batch]
+
+    async def scenario(compute):
+        first = asyncio.create_task(result(compute, JudgeTurn(0, SOUND[:1])))
+        await asyncio.to_thread(busy.wait, PATIENCE_S)
+        results = []
+        for number in range(1, 6):
+            compute.submit(JudgeTurn(number, SOUND[:number]), results.append)
+        assert compute.waiting == 1
+        gate.set()
+        await first
+        await result(compute, JudgeTurn(6, SOUND[:6]))
+        assert results == [TurnJudged(5, 0.5)]
+
+    judge = JudgeModel(ModelSpec("slow", "for this test", "MIT", max_batch=1), lambda options: Slow())
+    played(tmp_path, scenario, MODELS | {"slow": judge}, judge="slow")
+
+
+def test_without_a_judge_judgements_fail(tmp_path):
+    async def scenario(compute):
+        await compute.start("scripted")
+        failed = await result(compute, JudgeTurn(6, SOUND))
+        assert failed.error.message == "No model of turns is in use."
+
+    played(tmp_path, scenario, judge=None)
 
 
 def test_hints_and_options_reach_the_engine(tmp_path):

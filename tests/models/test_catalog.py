@@ -7,15 +7,15 @@ import pytest
 from hark.core.settings import ModelCard
 from hark.errors import OperatorError
 from hark.models import catalog, scripted
-from hark.models.base import EngineModel, ModelSpec, ScorerModel
-from hark.models.catalog import DEFAULT_ENGINE, DEFAULT_SCORER, Catalog, installed
+from hark.models.base import EngineModel, JudgeModel, ModelSpec, ScorerModel
+from hark.models.catalog import DEFAULT_ENGINE, DEFAULT_JUDGE, DEFAULT_SCORER, Catalog, installed
 from hark.models.names import SESSION_NAMES
 
 MODELS = {model.spec.name: model for model in scripted.plugin()}
 
 
-def of(models=MODELS, default="scripted", scorer="scripted-vad", **options):
-    return Catalog(models, default, scorer, **options)
+def of(models=MODELS, default="scripted", scorer="scripted-vad", judge="scripted-turns", **options):
+    return Catalog(models, default, scorer, judge, **options)
 
 
 def engine(name, *files):
@@ -26,7 +26,8 @@ def test_hark_s_own_models_come_through_the_same_door():
     models = installed()
     assert isinstance(models[DEFAULT_ENGINE], EngineModel)
     assert isinstance(models[DEFAULT_SCORER], ScorerModel)
-    assert {"scripted", "scripted-vad"} <= set(models)
+    assert isinstance(models[DEFAULT_JUDGE], JudgeModel)
+    assert {"scripted", "scripted-vad", "scripted-turns"} <= set(models)
     assert all(name == model.spec.name for name, model in models.items())
 
 
@@ -157,6 +158,7 @@ def test_the_list_has_every_name_once_and_a_stable_date():
         ({"default": "typo"}, r"--model typo: no such model is installed\. There are: scripted\."),
         ({"default": "scripted-vad"}, r"--model scripted-vad: .* There are: scripted\."),
         ({"scorer": "scripted"}, r"--voice-model scripted: .* There are: scripted-vad\."),
+        ({"judge": "scripted-vad"}, r"--turn-model scripted-vad: .* There are: scripted-turns, none\."),
         ({"aliases": {"a": "b"}}, r"--aliases a=b: no such model is installed\. There are: scripted\."),
         ({"aliases": {"a": "scripted-vad"}}, r"--aliases a=scripted-vad: .* There are: scripted\."),
         ({"unnamed": "typo"}, r"--transcription-model typo: no such model name\. There are: .*scripted, whisper-1"),
@@ -172,3 +174,12 @@ def test_two_plugins_may_not_offer_one_name(monkeypatch):
     monkeypatch.setattr(catalog, "entry_points", lambda group: twice)
     with pytest.raises(OperatorError, match="Two plug-ins offer a model 'scripted': 'two' and another"):
         installed()
+
+
+def test_the_judge_is_optional_and_so_are_its_files():
+    judge = JudgeModel(ModelSpec("judge", "for this test", "MIT", files=("smart-turn",)), lambda options: None)
+    own = of({**MODELS, "judge": judge}, judge="Judge")
+    assert own.judge is judge
+    assert (own.files(), own.optional_files()) == ([], ["smart-turn"])
+    without = of(judge="none")
+    assert (without.judge, without.optional_files()) == (None, [])

@@ -99,7 +99,7 @@ def test_the_catalog_is_consistent() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones(folder: Path) -> None:
-    with pytest.raises(OperatorError, match=r"'nosuch'.*moonshine-tiny-en, silero-vad, samples"):
+    with pytest.raises(OperatorError, match=r"'nosuch'.*moonshine-tiny-en, silero-vad, smart-turn, samples"):
         missing(["nosuch"], folder)
 
 

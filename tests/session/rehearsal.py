@@ -13,13 +13,25 @@ import numpy as np
 
 from hark.core import messages as m
 from hark.core.settings import AudioFormat, ModelCard, Patch, SessionSettings, TurnDetection
-from hark.core.work import Audio, Result, ScoreVoice, Transcribe, Transcribed, VoiceScored, Work, WorkFailed
+from hark.core.work import (
+    Audio,
+    JudgeTurn,
+    Result,
+    ScoreVoice,
+    Transcribe,
+    Transcribed,
+    TurnJudged,
+    VoiceScored,
+    Work,
+    WorkFailed,
+)
 from hark.errors import ModelError
 from hark.models.base import Utterance
-from hark.models.scripted import WORD_SAMPLES, ScriptedEngine, ScriptedScorer, amplitude
+from hark.models.scripted import WORD_SAMPLES, ScriptedEngine, ScriptedJudge, ScriptedScorer, amplitude
 from hark.session.session import Session
 
 RATE = 16_000
+LANES = (ScoreVoice, JudgeTurn, Transcribe)
 CARDS = {
     "scripted": ModelCard("scripted", "scripted"),
     "gpt-4o-transcribe": ModelCard("gpt-4o-transcribe", "scripted", usage="tokens"),
@@ -59,7 +71,7 @@ class Rehearsal:
         )
         self.events: list[m.Event] = []
         self.asked: list[Work] = []
-        self.waiting: dict[type, deque[Work]] = {ScoreVoice: deque(), Transcribe: deque()}
+        self.waiting: dict[type, deque[Work]] = {lane: deque() for lane in LANES}
         self.fail: Callable[[Work], bool] = lambda work: False
         self._collect()
 
@@ -87,7 +99,7 @@ class Rehearsal:
         return True
 
     def answer_all(self) -> Rehearsal:
-        while self.answer(ScoreVoice) or self.answer(Transcribe):
+        while any(self.answer(lane) for lane in LANES):
             pass
         return self
 
@@ -123,7 +135,7 @@ class Rehearsal:
 
     def _collect(self) -> None:
         for output in self.session.outputs():
-            if isinstance(output, ScoreVoice | Transcribe):
+            if isinstance(output, Work):
                 self.asked.append(output)
                 self.waiting[type(output)].append(output)
             else:
@@ -135,6 +147,8 @@ class Rehearsal:
         if isinstance(work, ScoreVoice):
             ((probabilities, state),) = ScriptedScorer().score([(work.audio, work.state)])
             return VoiceScored(work.id, probabilities, state)
+        if isinstance(work, JudgeTurn):
+            return TurnJudged(work.id, ScriptedJudge().judge([work.audio])[0])
         return Transcribed(work.id, ScriptedEngine().transcribe([Utterance(work.audio)])[0])
 
 

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hark.core import messages as m
-from hark.core.settings import AudioFormat, Patch, SessionSettings, TurnDetection, TurnDetectionPatch
-from hark.core.work import Audio, ScoreVoice, Transcribe
+from hark.core.settings import AudioFormat, Eagerness, Patch, SessionSettings, TurnDetection, TurnDetectionPatch
+from hark.core.work import Audio, JudgeTurn, ScoreVoice
 from hark.models.scripted import WORDS
-from rehearsal import PCM_16K, Rehearsal, pcm, say
+from rehearsal import LANES, PCM_16K, Rehearsal, pcm, say
 
 Step: TypeAlias = "Audio | m.AnyCommand"
 
 words = st.sampled_from(WORDS)
-pauses = st.sampled_from([40, 90, 160, 230, 330, 500, 900])
+pauses = st.sampled_from([40, 90, 160, 200, 230, 330, 500, 900, 2_500])
 speech = st.lists(st.one_of(words, words, pauses), min_size=1, max_size=12).map(lambda parts: say(*parts))
 updates = st.sampled_from(
     [
@@ -38,7 +38,14 @@ commands = st.one_of(
 )
 scripts = st.lists(st.one_of(speech, speech, speech, commands), min_size=1, max_size=8)
 modes = st.sampled_from(
-    [None, TurnDetection(), TurnDetection(silence_duration_ms=500), TurnDetection(prefix_padding_ms=0)]
+    [
+        None,
+        TurnDetection(),
+        TurnDetection(silence_duration_ms=500),
+        TurnDetection(prefix_padding_ms=0),
+        TurnDetection(type="semantic_vad"),
+        TurnDetection(type="semantic_vad", eagerness="low"),
+    ]
 )
 
 
@@ -61,7 +68,7 @@ def _let_answer(stage: Rehearsal, luck: st.DataObject | None) -> None:
     if luck is None:
         stage.answer_all()
         return
-    for lane in (ScoreVoice, Transcribe):
+    for lane in LANES:
         for _ in range(luck.draw(st.integers(0, 2))):
             stage.answer(lane)
 
@@ -93,6 +100,30 @@ def test_one_input_gives_one_history(
     prompt_models = perform(script, mode, 3_200, None)
     other = perform(script, mode, max(chunk, 200), luck)
     assert history(other) == history(prompt_models)
+
+
+sentences = st.lists(st.tuples(words, st.sampled_from([160, 330, 500, 900, 2_500])), min_size=2, max_size=8)
+eagerness = st.sampled_from(["low", "medium", "high"])
+
+
+@settings(max_examples=80, deadline=None)
+@given(sentences, eagerness, st.data())
+def test_a_slow_judge_changes_no_history(
+    sentences: list[tuple[str, int]], eager: Eagerness, luck: st.DataObject
+) -> None:
+    mode = TurnDetection(type="semantic_vad", eagerness=eager)
+    audio = say(*(part for sentence in sentences for part in sentence))
+    prompt = Rehearsal(SessionSettings(turn_detection=mode, **PCM_16K)).hear(audio)
+    slow = Rehearsal(SessionSettings(turn_detection=mode, **PCM_16K))
+    data = pcm(audio)
+    for at in range(0, len(data), 3_200):
+        slow.give(m.AppendAudio(audio=data[at : at + 3_200]))
+        slow.answer(ScoreVoice)
+        if luck.draw(st.integers(0, 5)) == 0:
+            slow.answer(JudgeTurn)
+    for stage in (prompt, slow):
+        stage.give(m.FinishSession()).answer_all()
+    assert history(slow) == history(prompt)
 
 
 @settings(max_examples=120, deadline=None)

@@ -37,7 +37,7 @@ def ids(stage):
 
 @pytest.mark.parametrize("mode", [SERVER, TurnDetection(type="semantic_vad", eagerness="high")])
 def test_a_detected_turn(mode):
-    stage = staged(mode).hear(SPOKEN)
+    stage = staged(mode).hear(SPOKEN).hear(say(320))
     assert without_deltas(stage) == TURN
     assert ids(stage) == ["item_1"]
     assert stage.transcripts() == [" ".join(WORDS)]

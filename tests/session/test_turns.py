@@ -3,7 +3,18 @@
 import pytest
 
 from hark.core.settings import TurnDetection
-from hark.session.turns import EAGERNESS_SILENCE_MS, Manual, Server, Started, Stopped, detector
+from hark.session.turns import (
+    JUDGE_AFTER,
+    JUDGED_SAMPLES,
+    PATIENCE,
+    Manual,
+    Pause,
+    Semantic,
+    Server,
+    Started,
+    Stopped,
+    detector,
+)
 
 W = 512
 MS = 16
@@ -91,16 +102,94 @@ def test_rest_forgets_half_an_onset():
     assert feed(subject, (2, 0.9), first=2) == []
 
 
-@pytest.mark.parametrize("eagerness", EAGERNESS_SILENCE_MS)
-def test_eagerness_is_a_silence(eagerness):
-    subject = server(type="semantic_vad", eagerness=eagerness, silence_duration_ms=0)
-    _, (_, stopped) = feed(subject, (10, 0.9), (100, 0.1))
-    assert stopped == Stopped(10 * W + EAGERNESS_SILENCE_MS[eagerness] * MS)
+def semantic(eagerness="auto"):
+    return Semantic(TurnDetection(type="semantic_vad", eagerness=eagerness))
 
 
-def test_the_eager_wait_less():
-    waits = [EAGERNESS_SILENCE_MS[name] for name in ("high", "auto", "medium", "low")]
-    assert waits == sorted(waits)
+def pause_of(subject, probability, first=10):
+    """Ten voiced windows, then silence that is judged with this probability: the samples of it that ended the turn."""
+    feed(subject, (10, 0.9), first=first - 10)
+    for window in range(first, first + 1_000):
+        if subject.holds(window, 0.1):
+            subject.judged(probability)
+        signal = subject.feed(window, 0.1)
+        if signal is not None:
+            return signal.end - first * W
+    return None
+
+
+@pytest.mark.parametrize("eagerness", PATIENCE)
+def test_a_pause_is_judged_once_by_what_was_heard_up_to_it(eagerness):
+    subject = semantic(eagerness)
+    feed(subject, (10, 0.9), (3, 0.1))
+    assert subject.pause is None
+    feed(subject, (1, 0.1), first=13)
+    assert subject.pause == Pause(10 * W - JUDGED_SAMPLES, 10 * W)
+    subject.judged(0.0)
+    feed(subject, (10, 0.1), first=14)
+    assert subject.pause is None
+    feed(subject, (1, 0.9), (4, 0.1), first=24)
+    assert subject.pause == Pause(25 * W - JUDGED_SAMPLES, 25 * W)
+
+
+@pytest.mark.parametrize("eagerness", PATIENCE)
+def test_nothing_is_decided_before_the_judgement(eagerness):
+    subject = semantic(eagerness)
+    feed(subject, (10, 0.9), (4, 0.1))
+    window = 14
+    while not subject.holds(window, 0.1):
+        assert feed(subject, (1, 0.1), first=window) == []
+        window += 1
+    assert (window + 1 - 10) * W >= PATIENCE[eagerness].silence(1.0)
+    assert not subject.holds(window, 0.9), "speech that goes on needs no judgement"
+    subject.judged(0.3)
+    assert not subject.holds(window, 0.1)
+
+
+@pytest.mark.parametrize("eagerness", PATIENCE)
+def test_the_surer_the_judge_the_shorter_the_silence(eagerness):
+    waits = [pause_of(semantic(eagerness), probability) for probability in (1.0, 0.95, 0.8, 0.5, 0.1, 0.0)]
+    assert waits == sorted(set(waits))
+    assert (waits[0], waits[-1]) == (PATIENCE[eagerness].least_ms * MS, PATIENCE[eagerness].most_ms * MS)
+
+
+@pytest.mark.parametrize("eagerness", PATIENCE)
+def test_without_a_judgement_silence_decides(eagerness):
+    assert pause_of(semantic(eagerness), None) == PATIENCE[eagerness].unjudged_ms * MS
+
+
+def test_the_most_is_openai_s():
+    assert {name: patience.most_ms for name, patience in PATIENCE.items()} == {
+        "low": 8_000, "medium": 4_000, "auto": 4_000, "high": 2_000
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("probability", [0.99, 0.9, 0.5, 0.0, None])
+def test_the_eager_wait_less(probability):
+    waits = [pause_of(semantic(name), probability) for name in ("high", "medium", "low")]
+    assert waits == sorted(set(waits))
+    assert pause_of(semantic("auto"), probability) == waits[1]
+
+
+def test_no_pause_ends_before_it_can_be_judged():
+    assert min(patience.silence(1.0) for patience in PATIENCE.values()) > JUDGE_AFTER
+
+
+@pytest.mark.parametrize("ending", [lambda it: it.rest(14 * W), lambda it: feed(it, (1, 0.9), first=14)])
+def test_a_pause_that_is_over_is_not_judged_any_more(ending):
+    subject = semantic()
+    feed(subject, (10, 0.9), (4, 0.1))
+    assert subject.pause is not None
+    ending(subject)
+    assert subject.pause is None
+
+
+def test_one_pause_s_judgement_says_nothing_of_the_next():
+    subject = semantic()
+    feed(subject, (10, 0.9), (4, 0.1))
+    subject.judged(1.0)
+    feed(subject, (2, 0.9), first=14)
+    assert pause_of(subject, 0.0, first=30) == PATIENCE["auto"].most_ms * MS
 
 
 def test_manual_notices_speech_from_its_floor_on_and_ends_nothing():

@@ -40,9 +40,10 @@ def sound(request):
 
 
 @pytest.mark.parametrize("level", [0.5, 0.02])
-def test_turn_detection_finds_no_words(server, sound, level):
+@pytest.mark.parametrize("detection", [server_vad(200), {"type": "semantic_vad"}], ids=lambda it: it["type"])
+def test_turn_detection_finds_no_words(server, sound, level, detection):
     with server.session() as wire:
-        configure(wire, "ga", detection=server_vad(200))
+        configure(wire, "ga", detection=detection)
         turns = turns_of(hear(wire, level * sound))
     assert "".join(turn.text for turn in turns) == ""
 

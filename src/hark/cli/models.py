@@ -6,7 +6,7 @@ Rule: the names are those of GET /v1/models under the same settings, so what thi
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from cyclopts import Parameter
@@ -15,10 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from hark.config import Settings
-from hark.models.base import EngineModel, Model
+from hark.models.base import EngineModel, JudgeModel, Model, ScorerModel
 from hark.models.catalog import Catalog, configured, installed
 from hark.models.files import lookup
 from hark.models.pull import missing, models_folder
+
+Kind: TypeAlias = Literal["transcription", "voice", "turns"]
+KINDS: Final[dict[type[Model], Kind]] = {EngineModel: "transcription", ScorerModel: "voice", JudgeModel: "turns"}
 
 
 class LocalModel(Struct, frozen=True):
@@ -29,7 +32,7 @@ class LocalModel(Struct, frozen=True):
     """
 
     name: str
-    kind: Literal["transcription", "voice"]
+    kind: Kind
     summary: str
     licence: str
     languages: tuple[str, ...]
@@ -77,7 +80,7 @@ def models_command(
 
 def listing_of(catalog: Catalog, folder: Path) -> Listing:
     """Everything there is. Hashes the model files: some 30 ms for the default ones."""
-    defaults = {*catalog.engines(), catalog.scorer.spec.name}
+    defaults = {*catalog.engines(), catalog.scorer.spec.name, *([catalog.judge.spec.name] if catalog.judge else [])}
     local = [_local(model, folder, default=name in defaults) for name, model in sorted(catalog.models.items())]
     names = [Name(offer.name, offer.created, offer.owned_by, offer.kind, offer.engine) for offer in catalog.offers()]
     return Listing(str(folder), local, names)
@@ -87,7 +90,7 @@ def _local(model: Model, folder: Path, *, default: bool) -> LocalModel:
     spec = model.spec
     return LocalModel(
         name=spec.name,
-        kind="transcription" if isinstance(model, EngineModel) else "voice",
+        kind=KINDS[type(model)],
         summary=spec.summary,
         licence=spec.licence,
         languages=spec.languages,

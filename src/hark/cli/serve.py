@@ -21,8 +21,11 @@ from hark.app import keys_of, running
 from hark.cli.pull import pull_command
 from hark.cli.selfcheck import self_check_at
 from hark.config import Settings
+from hark.errors import HarkError
 from hark.models.catalog import configured, installed
 from hark.models.pull import missing, models_folder
+
+log = logging.getLogger("hark.serve")
 
 
 def serve_command(settings: Settings, *, self_check: bool) -> None:
@@ -40,8 +43,19 @@ def serve_command(settings: Settings, *, self_check: bool) -> None:
     needed = [*catalog.files(), *(["samples"] if self_check else [])]
     if missing(needed, models_folder(settings.models_dir)):
         pull_command(needed, models_dir=settings.models_dir)
+    pull_if_possible(catalog.optional_files(), settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, self_check=self_check))
+
+
+def pull_if_possible(names: list[str], settings: Settings) -> None:
+    """A machine without a network may lack what a server can do without."""
+    if not missing(names, models_folder(settings.models_dir)):
+        return
+    try:
+        pull_command(names, models_dir=settings.models_dir)
+    except HarkError as error:
+        log.warning("serving without %s: %s", ", ".join(names), error)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hark.core.work import ScoreVoice, Work
+from hark.core.work import Transcribe, Work
 
 # A batch's longest may be this many times its shortest. Padding beyond costs more than a batch of its own would.
 LENGTH_RATIO: Final = 1.6
@@ -20,10 +20,10 @@ def next_batch(waiting: Sequence[Work], max_batch: int) -> list[int]:
     """Indices into `waiting` (oldest first) of the requests to run together now; empty if nothing waits."""
     if not waiting:
         return []
-    final = [i for i, work in enumerate(waiting) if isinstance(work, ScoreVoice) or work.final]
+    final = [i for i, work in enumerate(waiting) if not isinstance(work, Transcribe) or work.final]
     candidates = final or list(range(len(waiting)))
-    if isinstance(waiting[candidates[0]], ScoreVoice):
-        return candidates[:max_batch]  # the scorer takes windows of any number of sessions and pads nothing
+    if not isinstance(waiting[candidates[0]], Transcribe):
+        return candidates[:max_batch]  # scorers and judges pad nothing
     oldest = len(waiting[candidates[0]].audio)
     chosen, shortest, longest = [candidates[0]], oldest, oldest
     for index in candidates[1:]:

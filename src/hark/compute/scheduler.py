@@ -1,20 +1,35 @@
-"""Compute on this machine: a worker for the voice scorer, and one for each transcription model that is in use.
+"""Compute on this machine: a worker for the voice scorer, one for the turn judge, one for each transcription model.
 
 Rule: `start` loads what every session needs, so that a server that accepts sessions can serve them; any other model is
-loaded by its first request, and `session.created` never waits for it.
+loaded by its first request, and `session.created` never waits for it. Sessions can do without the judge, so one that
+cannot be loaded is a warning.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import assert_never
 
 from hark.compute.worker import Run, Worker
-from hark.core.work import Result, ScoreVoice, Transcribe, Transcribed, VoiceScored, Work, WorkFailed
+from hark.core.work import (
+    JudgeTurn,
+    Result,
+    ScoreVoice,
+    Transcribe,
+    Transcribed,
+    TurnJudged,
+    VoiceScored,
+    Work,
+    WorkFailed,
+)
 from hark.errors import ModelError
-from hark.models.base import EngineModel, LoadOptions, Model, ScorerModel, Utterance
+from hark.models.base import EngineModel, JudgeModel, LoadOptions, Model, ScorerModel, Utterance
+
+log = logging.getLogger("hark.compute")
 
 
 def usable_cores() -> int:
@@ -23,27 +38,59 @@ def usable_cores() -> int:
 
 
 class LocalCompute:
-    """`models` by name, from the catalog; `scorer` names the voice scorer; `folder` holds the pulled model files."""
+    """`models` by name, from the catalog; `scorer` names the voice scorer, `judge` the turn judge, if there is one;
+    `folder` holds the pulled model files."""
 
-    def __init__(self, models: dict[str, Model], *, scorer: str, folder: Path, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        models: dict[str, Model],
+        *,
+        scorer: str,
+        folder: Path,
+        judge: str | None = None,
+        threads: int | None = None,
+    ) -> None:
         self._models = models
         self._scorer = scorer
+        self._judge = judge
         self._folder = folder
         self._threads = threads or usable_cores()
         self._workers: dict[str, Worker] = {}
 
     async def start(self, *engines: str) -> None:
-        """Load the scorer and the engines of these names. Raises OperatorError or ModelError if one cannot be."""
+        """Load the judge, the scorer and the engines of these names. Raises OperatorError or ModelError if one of
+        the latter cannot be."""
+        judge = [] if self._judge is None else [self._worker(self._judge)]
         workers = [self._worker(name) for name in (self._scorer, *engines)]
         await asyncio.gather(*(asyncio.wrap_future(worker.loaded) for worker in workers))
+        for failure in await asyncio.gather(*(asyncio.wrap_future(w.loaded) for w in judge), return_exceptions=True):
+            if failure is not None:
+                log.warning("semantic_vad goes by silence alone, as the model of turns cannot be used: %s", failure)
 
     def submit(self, work: Work, deliver: Callable[[Result], None]) -> None:
-        name = work.engine if isinstance(work, Transcribe) else self._scorer
-        if name not in self._models:
-            error = ModelError(f"No installed plug-in offers the model '{name}'.")
+        name = self._model_of(work)
+        if name is None or name not in self._models:
+            offers = (
+                "No model of turns is in use." if name is None else f"No installed plug-in offers the model '{name}'."
+            )
+            error = ModelError(offers)
             asyncio.get_running_loop().call_soon(deliver, WorkFailed(work.id, error))
             return
-        self._worker(name).submit(work, deliver)
+        worker = self._worker(name)
+        if isinstance(work, JudgeTurn):
+            worker.withdraw(deliver)  # its session has given up what it asked before: a busy judge's queue stays short
+        worker.submit(work, deliver)
+
+    def _model_of(self, work: Work) -> str | None:
+        match work:
+            case Transcribe():
+                return work.engine
+            case ScoreVoice():
+                return self._scorer
+            case JudgeTurn():
+                return self._judge
+            case _:
+                assert_never(work)
 
     def withdraw(self, deliver: Callable[[Result], None]) -> None:
         for worker in self._workers.values():
@@ -65,9 +112,15 @@ class LocalCompute:
         return self._workers[name]
 
     def _load(self, model: Model) -> Run:
-        if isinstance(model, ScorerModel):
-            return _scoring(model, LoadOptions(self._folder, threads=1))
-        return _transcribing(model, LoadOptions(self._folder, threads=self._threads))
+        match model:
+            case ScorerModel():
+                return _scoring(model, LoadOptions(self._folder, threads=1))
+            case JudgeModel():
+                return _judging(model, LoadOptions(self._folder, threads=1))
+            case EngineModel():
+                return _transcribing(model, LoadOptions(self._folder, threads=self._threads))
+            case _:
+                assert_never(model)
 
 
 def _scoring(model: ScorerModel, options: LoadOptions) -> Run:
@@ -77,6 +130,17 @@ def _scoring(model: ScorerModel, options: LoadOptions) -> Run:
         asked = [work for work in batch if isinstance(work, ScoreVoice)]
         scored = scorer.score([(work.audio, work.state) for work in asked])
         return [VoiceScored(work.id, scores, state) for work, (scores, state) in zip(asked, scored, strict=True)]
+
+    return run
+
+
+def _judging(model: JudgeModel, options: LoadOptions) -> Run:
+    judge = model.load(options)
+
+    def run(batch: Sequence[Work]) -> list[Result]:
+        asked = [work for work in batch if isinstance(work, JudgeTurn)]
+        judged = judge.judge([work.audio for work in asked])
+        return [TurnJudged(work.id, probability) for work, probability in zip(asked, judged, strict=True)]
 
     return run
 

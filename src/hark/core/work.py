@@ -77,7 +77,14 @@ class Transcribe(Struct, frozen=True):
     keywords: tuple[str, ...] = ()
 
 
-Work: TypeAlias = ScoreVoice | Transcribe
+class JudgeTurn(Struct, frozen=True):
+    """Whether the talker of `audio` ([n], a turn's last seconds up to a pause) is done."""
+
+    id: int
+    audio: Audio
+
+
+Work: TypeAlias = ScoreVoice | Transcribe | JudgeTurn
 
 
 class VoiceScored(Struct, frozen=True):
@@ -93,12 +100,19 @@ class Transcribed(Struct, frozen=True):
     hypothesis: Hypothesis
 
 
+class TurnJudged(Struct, frozen=True):
+    """`probability` in [0, 1] that the turn is over."""
+
+    id: int
+    probability: float
+
+
 class WorkFailed(Struct, frozen=True):
     id: int
     error: HarkError
 
 
-Result: TypeAlias = VoiceScored | Transcribed | WorkFailed
+Result: TypeAlias = VoiceScored | Transcribed | TurnJudged | WorkFailed
 
 
 class Compute(Protocol):

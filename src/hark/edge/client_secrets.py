@@ -25,7 +25,7 @@ from hark.errors import CallerError, TooLargeError
 from hark.protocol import minting
 from hark.protocol.minting import Endpoint
 from hark.protocol.wire import MAX_UPDATE_CHARACTERS
-from hark.session.session import FindModel
+from hark.session.configuration import FindModel
 
 log = logging.getLogger("hark.http")
 

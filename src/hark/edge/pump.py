@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeAlias
 
 from hark.core.messages import AnyCommand, AppendAudio, Event, SessionEnded
-from hark.core.work import Compute, Result, ScoreVoice, Transcribe
+from hark.core.work import Compute, Result, Work
 from hark.session.session import Session
 
 log = logging.getLogger("hark.session")
@@ -106,7 +106,7 @@ class Pump:
 
     async def _drain(self) -> SessionEnded | None:
         for output in self._session.outputs():
-            if isinstance(output, ScoreVoice | Transcribe):
+            if isinstance(output, Work):
                 self._compute.submit(output, self._deliver)
                 continue
             await self._tell(output)

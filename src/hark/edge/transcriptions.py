@@ -29,7 +29,7 @@ from hark.edge.recording import Recording, listen
 from hark.errors import CallerError, HarkError, OperatorError, TooLargeError
 from hark.protocol.transcripts import Heard
 from hark.protocol.uploads import Fields, Upload, read_upload
-from hark.session.session import FindModel
+from hark.session.configuration import FindModel
 
 T = TypeVar("T")
 NO_USAGE: Final[dict[str, Json]] = {"type": "duration", "seconds": 0}

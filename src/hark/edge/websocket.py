@@ -28,7 +28,8 @@ from hark.edge.limits import Limits, Meter
 from hark.edge.pump import Pump
 from hark.errors import AuthError, CallerError, InternalError, OperatorError, RateLimitError
 from hark.protocol import dialects, events, minting
-from hark.session.session import FindModel, Session
+from hark.session.configuration import FindModel
+from hark.session.session import Session
 
 log = logging.getLogger("hark.session")
 

@@ -47,6 +47,14 @@ class Scorer(Protocol):
         """
 
 
+class TurnJudge(Protocol):
+    """Tells whether a talker who has paused is done."""
+
+    def judge(self, batch: Sequence[Audio]) -> list[float]:
+        """For each piece of a turn (audio [n], mono at 16 kHz, from its start or from later to just after its last
+        word): the probability in [0, 1] that the turn is over."""
+
+
 class LoadOptions(Struct, frozen=True):
     """What the host grants a model: the folder with the files its spec names, and how many threads it may keep busy."""
 
@@ -75,7 +83,12 @@ class ScorerModel(Struct, frozen=True):
     load: Callable[[LoadOptions], Scorer]
 
 
-Model: TypeAlias = EngineModel | ScorerModel
+class JudgeModel(Struct, frozen=True):
+    spec: ModelSpec
+    load: Callable[[LoadOptions], TurnJudge]
+
+
+Model: TypeAlias = EngineModel | ScorerModel | JudgeModel
 
 
 class Plugin(Protocol):

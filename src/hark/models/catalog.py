@@ -17,12 +17,14 @@ from msgspec import Struct, structs
 from hark.config import Settings
 from hark.core.settings import ModelCard
 from hark.errors import OperatorError
-from hark.models.base import EngineModel, Model, ScorerModel
+from hark.models.base import EngineModel, JudgeModel, Model, ScorerModel
 from hark.models.names import OPENAI_NAMES, SESSION_NAMES, created, owner
 
 GROUP: Final = "hark.models"
 DEFAULT_ENGINE: Final = "moonshine-tiny-en"
 DEFAULT_SCORER: Final = "silero-vad"
+DEFAULT_JUDGE: Final = "smart-turn"
+NO_JUDGE: Final = "none"
 
 
 class Offer(Struct, frozen=True):
@@ -61,6 +63,7 @@ def configured(models: dict[str, Model], settings: Settings) -> Catalog:
         models,
         settings.model,
         settings.voice_model,
+        settings.turn_model,
         aliases=settings.alias_table(),
         unnamed=settings.transcription_model,
     )
@@ -78,6 +81,7 @@ class Catalog:
         models: dict[str, Model],
         default: str = DEFAULT_ENGINE,
         scorer: str = DEFAULT_SCORER,
+        judge: str = DEFAULT_JUDGE,
         *,
         aliases: Mapping[str, str] = MappingProxyType({}),
         unnamed: str | None = None,
@@ -85,6 +89,9 @@ class Catalog:
         self.models = models
         self.engine = models[self._known(default, EngineModel, f"--model {default}")]
         self.scorer = models[self._known(scorer, ScorerModel, f"--voice-model {scorer}")]
+        self.judge: Model | None = None
+        if judge.casefold() != NO_JUDGE:
+            self.judge = models[self._known(judge, JudgeModel, f"--turn-model {judge}", NO_JUDGE)]
         default = self.engine.spec.name
         own = [ModelCard(name, name) for name, model in models.items() if isinstance(model, EngineModel)]
         openai = [structs.replace(card, engine=default) for card in OPENAI_NAMES]
@@ -120,6 +127,10 @@ class Catalog:
         named = dict.fromkeys((*self.engines(), *(card.engine for card in self._aliased), self.scorer.spec.name))
         return list(dict.fromkeys(file for name in named for file in self.models[name].spec.files))
 
+    def optional_files(self) -> list[str]:
+        """What the turn judge needs, without which a server can be."""
+        return [] if self.judge is None else list(self.judge.spec.files)
+
     def _alias(self, name: str, engine: str) -> ModelCard:
         taken = [*self.models, *SESSION_NAMES]
         if name.casefold() in (other.casefold() for other in taken):
@@ -139,10 +150,11 @@ class Catalog:
             )
         return card
 
-    def _known(self, name: str, kind: type[EngineModel] | type[ScorerModel], said: str) -> str:
-        """The name as its plug-in spells it. `said` is the option as the operator gave it."""
+    def _known(self, name: str, kind: type[Model], said: str, *besides: str) -> str:
+        """The name as its plug-in spells it. `said` is the option as the operator gave it, `besides` what it may be
+        besides a model."""
         offered = sorted(known for known, model in self.models.items() if isinstance(model, kind))
         for known in offered:
             if known.casefold() == name.casefold():
                 return known
-        raise OperatorError(f"{said}: no such model is installed. There are: {', '.join(offered)}.")
+        raise OperatorError(f"{said}: no such model is installed. There are: {', '.join((*offered, *besides))}.")

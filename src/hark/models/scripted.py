@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hark.core.work import WINDOW_SAMPLES, Audio, Hypothesis, Token, VoiceState
-from hark.models.base import EngineModel, LoadOptions, Model, ModelSpec, ScorerModel, Utterance
+from hark.models.base import EngineModel, JudgeModel, LoadOptions, Model, ModelSpec, ScorerModel, Utterance
 
 WORDS: Final = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett")
 WORD_SAMPLES: Final = 3_200
 FLOOR: Final = 0.02
+# Probability that a turn is over, by the last letter of its last word.
+CERTAINTY: Final = {"a": 0.99, "o": 0.02}
 # Word k sounds at this amplitude (peak of a sine or square), so neighbours are told apart with room to spare.
 STEP: Final = 0.08
 
@@ -37,6 +39,18 @@ class ScriptedScorer:
             loud = np.abs(audio.reshape(-1, WINDOW_SAMPLES)).mean(axis=1) > FLOOR
             scored.append((np.where(loud, 0.95, 0.02).astype(np.float32), None))
         return scored
+
+
+class ScriptedJudge:
+    """Sure that a turn is over after a word that ends in "a", sure that it goes on after "o", and else in doubt."""
+
+    def judge(self, batch: Sequence[Audio]) -> list[float]:
+        return [CERTAINTY.get(word[-1:], 0.5) for word in map(_last_word, batch)]
+
+
+def _last_word(audio: Audio) -> str:
+    words = _words(np.append(audio, np.float32(0.0)))  # what is judged ends with the last word
+    return words[-1].text if words else ""
 
 
 class ScriptedEngine:
@@ -66,7 +80,12 @@ def _load_scorer(options: LoadOptions) -> ScriptedScorer:
     return ScriptedScorer()
 
 
+def _load_judge(options: LoadOptions) -> ScriptedJudge:
+    return ScriptedJudge()
+
+
 def plugin() -> list[Model]:
     engine = ModelSpec("scripted", "Transcribes loudness; for tests and for measuring the server itself.", "MIT")
     scorer = ModelSpec("scripted-vad", "Takes any sound for speech; goes with 'scripted'.", "MIT", max_batch=512)
-    return [EngineModel(engine, _load_engine), ScorerModel(scorer, _load_scorer)]
+    judge = ModelSpec("scripted-turns", "Goes by the last word; goes with 'scripted'.", "MIT", max_batch=512)
+    return [EngineModel(engine, _load_engine), ScorerModel(scorer, _load_scorer), JudgeModel(judge, _load_judge)]

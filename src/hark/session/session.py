@@ -1,11 +1,11 @@
 """The only door to a session: `receive` a command or a result, drain `outputs`, obey `next_timer`.
 
 Theory. Commands take effect in the order in which they came. One that is no append waits until every whole window of
-the audio before it has been scored (the commit barrier), and what came after waits behind it; so what a commit covers
-is decided by counting samples, never by how fast anything ran. Two lanes ask for work, one for voice scores and one
-for transcripts, each with one request in flight.
+the audio before it has been scored and decided (the commit barrier), and what came after waits behind it; so what a
+commit covers is decided by counting samples, never by how fast anything ran. Three lanes ask for work, each with one
+request in flight: for voice scores, for judgements of pauses, and for transcripts.
 
-    append   -> front end -> windows with scores -> detector, and the open job hears them too
+    append   -> front end -> windows with scores -> listening: the detector, and the open job hears them too
     detector -> Started: a job is opened         Stopped: the job's end is known, its item is committed
     jobs     -> in order; only the first one asks and speaks, so items complete in order
 
@@ -18,17 +18,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeAlias, assert_never
 
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from hark.audio import formats
 from hark.audio.intake import wire_bytes
 from hark.core import messages as m
-from hark.core.settings import ModelCard, SessionSettings, SettingsError, merge
+from hark.core.settings import SessionSettings
 from hark.core.work import (
     SAMPLE_RATE,
     WINDOW_SAMPLES,
     Result,
     Transcribed,
+    TurnJudged,
     VoiceScored,
     Work,
     WorkFailed,
@@ -36,14 +37,15 @@ from hark.core.work import (
     to_samples,
 )
 from hark.errors import CallerError, HarkError
+from hark.session.configuration import Configuration, FindModel
 from hark.session.frontend import FrontEnd
 from hark.session.items import Items
 from hark.session.jobs import LEAD, Job
-from hark.session.transcribing import Recipe, Transcribing
-from hark.session.turns import ONSET_WINDOWS, Signal, Started, Stopped, detector
+from hark.session.listening import REMEMBERED, Listening
+from hark.session.transcribing import Transcribing
+from hark.session.turns import ONSET_WINDOWS, Signal, Started, Stopped
 
 NewId: TypeAlias = Callable[[str], str]
-FindModel: TypeAlias = Callable[[str | None], ModelCard | None]
 Charge: TypeAlias = Callable[[int], HarkError | None]
 
 MIN_COMMIT: Final = SAMPLE_RATE // 10
@@ -73,7 +75,7 @@ class Session:
         charge: Charge = lambda samples: None,
     ) -> None:
         self._view = view
-        self._find_model = find_model
+        self._configuration = Configuration(view.settings, find_model)
         self._new_id = new_id
         self._expires = now + lifetime_s
         self._charge = charge
@@ -84,11 +86,9 @@ class Session:
         self._front = FrontEnd(view.settings.format)
         self._items = Items()
         self._jobs = Transcribing(self._front.buffer, self._items, self._emit)
-        self._detector = detector(view.settings.turn_detection, 0)
-        self._recent: deque[tuple[int, float]] = deque(maxlen=ONSET_WINDOWS)
+        self._ears = Listening(self._front.buffer, view.settings.turn_detection)
         self._open: Job | None = None
         self._floor = 0  # samples before this one were committed or cleared
-        self._vad_chosen = view.settings.turn_detection != self._card(view.settings).turn_detection
         self._last_append: float | None = None
         self._ending: m.SessionEnded | None = None  # what is said once every item has ended
         self.ended = False
@@ -106,7 +106,7 @@ class Session:
     def backlog_s(self) -> float:
         """Seconds of audio that were taken in and wait for a model: what the edge must not let grow without bound."""
         needed = self._jobs.needs_from
-        first = self._front.scored if needed is None else min(self._front.scored, needed)
+        first = self._heard if needed is None else min(self._heard, needed)
         wire = self.settings.format
         behind_barrier_s = self._inbox_bytes / (wire.rate * formats.SAMPLE_BYTES[wire.encoding])
         return (self._front.position - first) / SAMPLE_RATE + behind_barrier_s
@@ -118,7 +118,7 @@ class Session:
 
     def take_notice(self) -> str | None:
         """What the log should say of the audio, once."""
-        return self._front.take_notice()
+        return self._front.take_notice() or self._ears.take_notice()
 
     # ---- the five verbs ------------------------------------------------------------------------------------------
 
@@ -128,8 +128,9 @@ class Session:
         if self.behind:
             self._last_append = now  # it is we who keep the client from sending: no stall of its making
         match message:
-            case VoiceScored() | Transcribed() | WorkFailed():
+            case VoiceScored() | Transcribed() | TurnJudged() | WorkFailed():
                 self._jobs.accept(message)
+                self._ears.accept(message)
                 self._hear(self._front.accept(message))
             case _ if self._ending is not None:
                 return  # what follows the last command, or the end of the session's time, is not heard any more
@@ -155,7 +156,8 @@ class Session:
         if self.ended:
             return None
         expires = self._expires if self._ending is None else None
-        timers = [expires, self._front.lane.deadline, self._jobs.lane.deadline, self._stall_deadline()]
+        lanes = (self._front.lane, self._ears.lane, self._jobs.lane)
+        timers = [expires, self._stall_deadline(), *(lane.deadline for lane in lanes)]
         return min((timer for timer in timers if timer is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -163,6 +165,9 @@ class Session:
             return
         if self._front.lane.overdue(now):
             self._hear(self._front.give_up())
+        if self._ears.lane.overdue(now):
+            self._ears.give_up()
+            self._hear([])
         if self._jobs.lane.overdue(now):
             self._jobs.give_up()
         stall = self._stall_deadline()
@@ -185,7 +190,7 @@ class Session:
                 shows = command.shows if isinstance(command, m.UpdateSettings) else None
                 self._emit(m.Refused(error, command.event_id, shows))
         self._jobs.advance()
-        for request in (self._front.request, self._jobs.request):
+        for request in (self._front.request, self._judge, self._jobs.request):
             work = request(self._work_id, now)
             if work is not None:
                 self._work_id += 1
@@ -196,22 +201,32 @@ class Session:
             self._emit(self._ending)
 
     def _ready(self, command: m.AnyCommand) -> bool:
-        return not self._front.full if isinstance(command, m.AppendAudio) else self._front.caught_up
+        return not self._front.full if isinstance(command, m.AppendAudio) else self._decided
 
     def _hear(self, windows: list[tuple[int, float]]) -> None:
-        for window, probability in windows:
-            self._recent.append((window, probability))
-            signal = self._detector.feed(window, probability)
+        for window, probability, signal in self._ears.hear(windows):
             if self._open is not None:
                 self._open.hear(window, probability)
             if signal is not None:
                 self._obey(signal)
 
+    def _judge(self, work_id: int, now: float) -> Work | None:
+        return self._ears.request(work_id, now, self._open.start if self._open else self._heard)
+
+    @property
+    def _heard(self) -> int:
+        """The samples before this one have been scored, and the detector has heard them."""
+        return self._front.scored - self._ears.held_samples
+
+    @property
+    def _decided(self) -> bool:
+        return self._front.caught_up and self._ears.caught_up
+
     def _obey(self, signal: Signal) -> None:
         match signal:
             case Started():
                 job = self._start_job(signal.start)
-                for window, probability in self._recent:
+                for window, probability in self._ears.recent:
                     if (window + 1) * WINDOW_SAMPLES > signal.speech_start:
                         job.hear(window, probability)
                 self._announce(job)
@@ -221,13 +236,12 @@ class Session:
                 assert_never(signal)
 
     def _start_job(self, start: int) -> Job:
-        recipe = Recipe.of(self.settings, self._card(self.settings))
-        self._open = Job(self._new_id("item"), start, self._detector.voiced_level)
-        self._jobs.open(self._open, recipe)
+        self._open = Job(self._new_id("item"), start, self._ears.detector.voiced_level)
+        self._jobs.open(self._open, self._configuration.recipe())
         return self._open
 
     def _announce(self, job: Job) -> None:
-        if self._detector.announces and not job.announced:
+        if self._ears.detector.announces and not job.announced:
             job.announced = True
             self._emit(m.SpeechStarted(job.item_id, to_ms(job.start)))
 
@@ -239,11 +253,11 @@ class Session:
     def _end_turn(self) -> None:
         """End the open turn where the audio ends, whatever the detector waits for."""
         position = self._front.position
-        if self._detector.announces:
+        if self._ears.detector.announces:
             self._stop_turn(position)
         else:
             self._commit(position)
-        self._detector.rest(position)
+        self._ears.detector.rest(position)
 
     def _commit(self, end: int) -> None:
         """End the open turn at sample `end` and make its item; where nobody spoke, the item is empty."""
@@ -261,8 +275,10 @@ class Session:
         """Drop audio that nothing can ask for any more."""
         detection = self.settings.turn_detection
         before_speech = max(LEAD, to_samples(detection.prefix_padding_ms if detection else 0))
-        idle = self._front.scored - before_speech - (ONSET_WINDOWS + 1) * WINDOW_SAMPLES
+        idle = self._heard - before_speech - (ONSET_WINDOWS + 1) * WINDOW_SAMPLES
         keep = min(idle, self._jobs.needs_from if self._jobs.needs_from is not None else idle)
+        if self._open is not None:
+            keep = min(keep, self._heard - REMEMBERED)
         # The item that is to come may be asked for: without turn detection it begins where the last one ended.
         begins = self._open.start if self._open else None if detection else self._floor
         if begins is not None and self._front.position - begins <= MAX_KEPT_AUDIO:
@@ -321,12 +337,12 @@ class Session:
                 code="input_audio_buffer_commit_empty",
             )
         self._commit(position)
-        self._detector.rest(position)
+        self._ears.detector.rest(position)
 
     def _clear(self) -> None:
         self._emit(m.AudioCleared())
         self._floor = self._front.position
-        self._detector.rest(self._floor)
+        self._ears.detector.rest(self._floor)
         job, self._open = self._open, None
         if job is not None:
             job.close(self._floor, self._front.buffer.end)
@@ -336,12 +352,9 @@ class Session:
             job.fail(CallerError(message, code="input_audio_buffer_cleared"))
 
     def _update(self, command: m.UpdateSettings) -> None:
-        before, patch = self.settings, command.patch
-        settings = merge(before, patch, self._card(SessionSettings()).name)
-        card = self._card(settings)
-        self._vad_chosen = self._vad_chosen or patch.turn_detection is not UNSET
-        if not self._vad_chosen:  # clients of live models commit by themselves, those of others do not (contract C.4)
-            settings = structs.replace(settings, turn_detection=card.turn_detection)
+        before = self.settings
+        self._configuration.update(command.patch)
+        settings = self._configuration.settings
         self._view = structs.replace(self._view, settings=settings)
         if settings.format != before.format:
             self._front.switch(settings.format)
@@ -349,22 +362,10 @@ class Session:
         if settings.turn_detection != before.turn_detection:
             self._swap_detector()
 
-    def _card(self, settings: SessionSettings) -> ModelCard:
-        """Of the model that transcribes under these settings. Raises SettingsError if nobody offers it."""
-        model = settings.transcription.model if settings.transcription else None
-        card = self._find_model(model)
-        if card is None:
-            message = (
-                f'Model "{model}" is not supported in transcription mode. '
-                "GET /v1/models and `hark models` list the names that there are."
-            )
-            raise SettingsError("transcription.model", message, code="invalid_model")
-        return card
-
     def _swap_detector(self) -> None:
-        self._detector = detector(self.settings.turn_detection, self._floor)
+        self._ears.switch(self.settings.turn_detection, self._floor)
         if self._open is not None:
-            self._detector.carry_on(self._open.last_voiced)
+            self._ears.detector.carry_on(self._open.last_voiced)
             self._announce(self._open)
 
     def _retrieve(self, item_id: str) -> None:
@@ -390,9 +391,9 @@ class Session:
 
     def _stall_deadline(self) -> float | None:
         """When the open turn ends for want of audio; never while scores are awaited or the client kept waiting."""
-        if self._open is None or not self._detector.announces or self._last_append is None:
+        if self._open is None or not self._ears.detector.announces or self._last_append is None:
             return None
-        ours = self._inbox or not self._front.caught_up or self.behind
+        ours = self._inbox or not self._decided or self.behind
         return None if ours else self._last_append + STALL_S
 
     def _emit(self, event: m.Event) -> None:

@@ -7,6 +7,8 @@ changes the mode, the session swaps the object, so nothing here asks which mode 
     Server      speech starts after ONSET_WINDOWS windows above the threshold and stops after silence_duration_ms below
                 a lower one (hysteresis). The turn begins prefix_padding_ms before its speech, but never in the speech
                 of the turn before, so that no word is heard twice.
+    Semantic    starts as Server does. When speech has paused for JUDGE_AFTER, a model is asked whether the talker is
+                done; the surer it is of that, the less silence ends the turn, between limits that eagerness sets.
 
 Rule: all is counted in samples, and nothing here knows what time it is.
 """
@@ -18,7 +20,7 @@ from typing import Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from hark.core.settings import Eagerness, TurnDetection
-from hark.core.work import WINDOW_SAMPLES, to_samples
+from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, to_samples
 
 # A click or a cough can lift one or two windows; spoken words, nearly all of them, lift four and more (docs/turns.md).
 ONSET_WINDOWS: Final = 3
@@ -27,8 +29,37 @@ ONSET_WINDOWS: Final = 3
 HYSTERESIS: Final = 0.25
 # In manual mode a miss loses words and a false start costs one request, so the bar is lower.
 MANUAL_THRESHOLD: Final = 0.4
-# Until an end-of-turn model judges pauses, semantic_vad waits these silences: an eager one less, a patient one more.
-EAGERNESS_SILENCE_MS: Final[dict[Eagerness, int]] = {"low": 1_200, "medium": 700, "auto": 700, "high": 400}
+# The silence after which a pause is judged. Most gaps between words are over by then, and the judgement is there before
+# the least silence is.
+JUDGE_AFTER: Final = 4 * WINDOW_SAMPLES
+# As much of a turn as its judge hears: Smart Turn was trained on 8 s.
+JUDGED_SAMPLES: Final = 8 * SAMPLE_RATE
+# Most judgements are sure and differ by few per cents; a power under 1 spreads those (docs/turns.md).
+DOUBT_POWER: Final = 0.5
+
+
+class Patience(Struct, frozen=True):
+    """How much silence semantic_vad waits for: at least, where the judge is sure that the talker is done; at most,
+    where it is sure of the contrary (contract D.5); and where there is no judgement."""
+
+    least_ms: int
+    most_ms: int
+    unjudged_ms: int
+
+    def silence(self, probability: float | None) -> int:
+        """Samples of silence that end a turn which is over with this probability."""
+        if probability is None:
+            return to_samples(self.unjudged_ms)
+        doubt: float = (1.0 - probability) ** DOUBT_POWER
+        return to_samples(round(self.least_ms * (self.most_ms / self.least_ms) ** doubt))
+
+
+PATIENCE: Final[dict[Eagerness, Patience]] = {
+    "low": Patience(400, 8_000, 1_200),
+    "medium": Patience(200, 4_000, 700),
+    "auto": Patience(200, 4_000, 700),
+    "high": Patience(200, 2_000, 400),
+}
 
 
 class Started(Struct, frozen=True):
@@ -47,11 +78,20 @@ class Stopped(Struct, frozen=True):
 Signal: TypeAlias = Started | Stopped
 
 
+class Pause(Struct, frozen=True):
+    """A pause that is to be judged by samples [first, last) of its turn. `last` is the end of the last voiced window:
+    voice scores outlast the voice a little, and with more silence than that judgements are worse (docs/turns.md)."""
+
+    first: int
+    last: int
+
+
 class Detector(Protocol):
     """What the session asks of every mode."""
 
     announces: bool
     voiced_level: float
+    pause: Pause | None = None
 
     def feed(self, window: int, probability: float) -> Signal | None:
         """The next window, by number, and its probability of speech."""
@@ -61,6 +101,14 @@ class Detector(Protocol):
 
     def carry_on(self, last_voiced: int) -> None:
         """A turn was already going on when this detector took over; its speech was last heard at `last_voiced`."""
+
+    def holds(self, window: int, probability: float) -> bool:
+        """Whether this window, the next one, must not be fed before `pause` has been judged."""
+        return False
+
+    def judged(self, probability: float | None) -> None:
+        """With this probability the turn was over at `pause`; None if nobody can tell."""
+        return
 
 
 class _Onset:
@@ -78,7 +126,7 @@ class _Onset:
         self._run = 0
 
 
-class Manual:
+class Manual(Detector):
     """turn_detection null."""
 
     announces = False
@@ -105,19 +153,16 @@ class Manual:
         self._speaking = True
 
 
-class Server:
-    """turn_detection server_vad, and semantic_vad with the silence of its eagerness."""
+class Server(Detector):
+    """turn_detection server_vad."""
 
     announces = True
 
     def __init__(self, settings: TurnDetection, floor: int = 0) -> None:
-        silence_ms = settings.silence_duration_ms
-        if settings.type == "semantic_vad":
-            silence_ms = EAGERNESS_SILENCE_MS[settings.eagerness]
         self.voiced_level = _voiced_level(settings.threshold)
         self._onset = _Onset(settings.threshold)
         self._padding = to_samples(settings.prefix_padding_ms)
-        self._silence = to_samples(silence_ms)
+        self._silence = to_samples(settings.silence_duration_ms)
         self._floor = floor
         self._last_voiced: int | None = None  # end of the last voiced window while speech goes on
 
@@ -147,9 +192,45 @@ class Server:
         self._last_voiced = last_voiced
 
 
+class Semantic(Server):
+    """turn_detection semantic_vad: server_vad whose silence is set anew for each pause, once it has been judged."""
+
+    def __init__(self, settings: TurnDetection, floor: int = 0) -> None:
+        super().__init__(settings, floor)
+        self._patience = PATIENCE[settings.eagerness]
+        self._least = self._patience.silence(1.0)
+        self._silence = self._patience.silence(0.0)  # it counts for judged pauses alone: see `holds`
+        self._judging: int | None = None  # the pause after this sample has been judged, or is being judged
+
+    def feed(self, window: int, probability: float) -> Signal | None:
+        signal = super().feed(window, probability)
+        spoke = self._last_voiced
+        if spoke != self._judging:
+            self.pause = self._judging = None
+        begins = (window + 1) * WINDOW_SAMPLES - JUDGE_AFTER  # where it would have, were it as short as can be
+        if spoke is not None and self._judging is None and spoke <= begins:
+            self.pause, self._judging = Pause(begins - JUDGED_SAMPLES, spoke), spoke
+        return signal
+
+    def holds(self, window: int, probability: float) -> bool:
+        if self.pause is None or self._last_voiced is None or probability >= self.voiced_level:
+            return False
+        return (window + 1) * WINDOW_SAMPLES - self._last_voiced >= self._least
+
+    def judged(self, probability: float | None) -> None:
+        self.pause = None
+        self._silence = self._patience.silence(probability)
+
+    def rest(self, floor: int) -> None:
+        super().rest(floor)
+        self.pause = self._judging = None
+
+
 def detector(settings: TurnDetection | None, floor: int) -> Detector:
     """The detector for these settings; no turn of it begins before sample `floor`."""
-    return Manual(floor) if settings is None else Server(settings, floor)
+    if settings is None:
+        return Manual(floor)
+    return Semantic(settings, floor) if settings.type == "semantic_vad" else Server(settings, floor)
 
 
 def _voiced_level(threshold: float) -> float:
