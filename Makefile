@@ -59,10 +59,13 @@ lock: $(VENV)/.dev  ## resolve the dependencies anew into requirements/*.txt (ha
 accuracy: dev  ## word error rate of a folder with a manifest: make accuracy DIR=path [JSON=file]
 	$(BIN)/python benchmarks/accuracy.py $(DIR) $(if $(JSON),--json $(JSON))
 
+turns: dev  ## where turns end, over a folder with a manifest: make turns DIR=path [JSON=file]
+	$(BIN)/python benchmarks/turns.py $(DIR) $(if $(JSON),--json $(JSON))
+
 api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protocol/
 	$(BIN)/python -c "from pathlib import Path; from hark.protocol.api_page import page; Path('docs/api.md').write_text(page(), 'utf-8')"
 
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help install run dev check test test-clients format lock accuracy api-table clean
+.PHONY: help install run dev check test test-clients format lock accuracy turns api-table clean

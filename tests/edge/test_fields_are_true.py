@@ -9,7 +9,7 @@ import pytest
 
 from hark.protocol import event_fields, fields
 from hark.protocol.fields import ANY, INSIDE
-from hark.session.turns import EAGERNESS_SILENCE_MS
+from hark.session.turns import PATIENCE
 from serving import COMPLETED, base64, speech
 from uploading import SAID, post
 
@@ -141,7 +141,7 @@ def eagerness_is_taken(wire, change):
     lengths = []
     for eagerness in ("high", "low"):
         change(eagerness)
-        events = turn(wire, pause_s=EAGERNESS_SILENCE_MS["low"] / 1000 + 0.5)
+        events = turn(wire, pause_s=PATIENCE["low"].most_ms / 1000 + 0.5)
         begin = events["input_audio_buffer.speech_started"]["audio_start_ms"]
         lengths.append(events["input_audio_buffer.speech_stopped"]["audio_end_ms"] - begin)
     assert lengths[1] > lengths[0] + 500

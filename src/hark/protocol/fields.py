@@ -72,7 +72,7 @@ def _turns(path: str) -> Iterator[Row]:
         ("honoured", "threshold", "0 to 1"),
         ("honoured", "prefix_padding_ms", "0 to 10000"),
         ("honoured", "silence_duration_ms", "0 to 60000; of `server_vad`"),
-        ("honoured", "eagerness", "of `semantic_vad`: a length of silence; a model of turns does not come along yet"),
+        ("honoured", "eagerness", "of `semantic_vad`: how long it waits for somebody who does not sound done"),
         ("kept", "idle_timeout_ms", _LATER),
         ("kept", "create_response interrupt_response", _NO_VOICE),
         ("ignored", "model_version", "agents-js sends it"),
