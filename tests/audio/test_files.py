@@ -155,6 +155,20 @@ def test_what_holds_no_sound_is_refused(data, came):
     assert "Expected an audio file" in caught.value.message
 
 
+@pytest.mark.parametrize(("rate", "samples"), [(1, 14_000), (1_000, 5_000_000)])
+def test_a_block_that_would_fill_the_memory_is_refused(rate, samples):
+    """Matroska keeps blocks as they are; of this one file of 28 KB would come 5 GB at once."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, samples), np.int16), "s16", "mono")
+        frame.sample_rate = rate
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    file.seek(0)
+    with pytest.raises(CallerError, match="a block of more than 60 s"):
+        next(stream_audio(file))
+
+
 def test_a_film_without_sound_is_refused(tmp_path):
     path = tmp_path / "silent.mp4"
     with av.open(path, "w") as container:

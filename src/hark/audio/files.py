@@ -25,6 +25,9 @@ from hark.errors import CallerError
 _EXPECTED: Final = "Expected an audio file (flac, m4a, mp3, mp4, mpeg, mpga, oga, ogg, wav, webm or the like)"
 # No protocol may be opened from within a file. The source itself is read by Python, which no protocol concerns.
 _OPTIONS: Final = {"protocol_whitelist": "none"}
+# One block is resampled at once. Those of real codecs hold seconds; a file of 28 KB with one block of 14,000 samples at
+# 1 Hz would take 5 GB.
+MAX_BLOCK_S: Final = 60
 
 
 def stream_audio(source: Path | BinaryIO, rate: int = 16_000) -> Generator[NDArray[np.float32]]:
@@ -91,6 +94,9 @@ def _resampled(container: InputContainer, rate: int) -> Iterator[NDArray[np.floa
     for frame in _frames(container):
         # Chained streams change their format on the way, and a resampler keeps to one.
         now = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if frame.samples > MAX_BLOCK_S * frame.sample_rate:
+            message = f"{_EXPECTED}; got one with a block of more than {MAX_BLOCK_S} s. Convert it to wav."
+            raise CallerError(message)
         if now != shape:
             yield from _samples(resampler.resample(None))
             resampler, shape = av.AudioResampler("s32", "mono", rate, frame_size=rate), now
