@@ -285,10 +285,14 @@ def test_an_expired_secret_says_when_and_what_to_do(serve, tmp_path):
 def test_what_only_another_server_can_read_is_told(serve, tmp_path):
     server, keys = serve(api_key=KEY, data_dir=tmp_path), Keys(KEY, tmp_path)
     gone = pack(Choice("ga", SessionSettings(transcription=Transcription("gone"))))
-    for content, code in ((b"", "invalid_api_key"), (b"[1]", "invalid_api_key"), (gone, "invalid_model")):
+    for content, expected in (
+        (b"", ("invalid_api_key", 3000)),
+        (b"[1]", ("invalid_api_key", 3000)),
+        (gone, ("invalid_model", 4000)),
+    ):
         secret = keys.mint(keys.admit([KEY]), content, 60).value
         error, closed = refusal(server, secret)
-        assert (error["code"], closed) == (code, 4000)
+        assert (error["code"], closed) == expected
         assert "Mint another one" in error["message"]
     with server.socket("/v1/realtime?model=whisper-1", **PLACES["Authorization"](secret)) as wire:
         assert wire.receive()["session"]["audio"]["input"]["transcription"]["model"] == "whisper-1"

@@ -1,12 +1,17 @@
 """Keys of the store over the wire: they are asked for, end at once, keep to their origins and to their sessions."""
 
+import os
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import httpx
 import pytest
 
 from hark.auth.keys import Keys, create_key, revoke_key
 from hark.auth.signing import rotate
+from hark.auth.store import FILE
 from uploading import post
 
 APP = "https://app.example"
@@ -123,6 +128,20 @@ def test_a_session_outlives_its_secret(stored, folder):
 def minted_content(server, key, folder):
     """What the server puts into a secret."""
     return Keys(None, folder).admit([mint(server, key).json()["value"]]).configuration
+
+
+def test_minting_waits_for_the_store_and_nobody_waits_for_minting(stored, folder):
+    key = create_key(folder, "large", time.time())
+    large = {"session": {"type": "realtime", "instructions": os.urandom(4_000).hex()}}
+    call = {"headers": {"Authorization": f"Bearer {key}"}, "json": large, "timeout": 30}
+    with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as writer, ThreadPoolExecutor() as pool:
+        writer.execute("BEGIN IMMEDIATE")
+        answer = pool.submit(httpx.post, f"{stored.url}/v1/realtime/client_secrets", **call)
+        for _ in range(20):
+            assert httpx.get(f"{stored.url}/health").status_code == 200
+        assert not answer.done()
+        writer.execute("ROLLBACK")
+        assert answer.result().status_code == 200
 
 
 def test_a_broken_store_is_the_servers_fault(serve, tmp_path):

@@ -48,27 +48,28 @@ class Rotation(Struct, frozen=True):
 
 
 class SigningKeys:
-    """Those in the file `signing-keys` of this folder. `clock` gives Unix seconds."""
+    """Those in the file `signing-keys` of this folder. `clock` gives Unix seconds. Threads may share it: what was read
+    of the file is one value, replaced whole."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = folder / FILE
         self._clock = clock
-        self._seen: tuple[int, int, int] | None = None
-        self._keys: list[SigningKey] = []
+        self._last: tuple[tuple[int, int, int], list[SigningKey]] | None = None
 
     def to_verify(self) -> Sequence[bytes]:
         """Every key that counts; none if no secret was ever signed here."""
         try:
             status = self._path.stat()
             seen = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if seen != self._seen:
-                self._keys, self._seen = _read(self._path), seen
+            last = self._last
+            if last is None or last[0] != seen:
+                last = self._last = seen, _read(self._path)
         except FileNotFoundError:
-            self._keys, self._seen = [], None
+            return []
         except OSError as error:
             raise _unusable(self._path, str(error.strerror or error)) from error
         now = self._clock()
-        return [entry.key for entry in self._keys if entry.verifies(now)]
+        return [entry.key for entry in last[1] if entry.verifies(now)]
 
     def to_sign(self) -> bytes:
         """The first key, made now if there is none. Raises OperatorError if it cannot be kept."""

@@ -7,6 +7,7 @@ Refuses: client secrets, which cannot mint others; bodies past the size of a ses
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -66,7 +67,8 @@ class ClientSecrets(Struct, frozen=True):
             raise CallerError(message, code="invalid_offer")
         order = minting.read_order(endpoint, await _body(request))
         choice = minting.settle(order, self.find_model)
-        minted = self.keys.mint(who, minting.pack(choice), order.seconds)
+        # In a thread, for what is too large for a header waits for the disk, and for whoever else writes to the store.
+        minted = await asyncio.to_thread(self.keys.mint, who, minting.pack(choice), order.seconds)
         log.info("client secret minted: %s %s by %s", choice.dialect, choice.settings.kind, who.name)
         expires_at = int(time.time() + self.lifetime_s)
         view = SessionView(new_id("sess"), expires_at, choice.settings, self.session_model)

@@ -28,7 +28,7 @@ from hark.core.settings import (
     TurnDetection,
     merge,
 )
-from hark.errors import CallerError
+from hark.errors import AuthError, CallerError
 from hark.protocol import wire
 from hark.protocol.dialects import DIALECTS, PARAMS, Choice
 from hark.protocol.sessions import BetaSession, answers_with_voice, parse
@@ -248,7 +248,7 @@ def pack(choice: Choice) -> bytes:
 
 
 def unpack(content: bytes) -> Choice:
-    """What `pack` was given. Raises CallerError for what another version of Hark packed."""
+    """What `pack` was given. Raises AuthError for what another version of Hark packed."""
     try:
         packed = _packed.decode(content)
     except msgspec.MsgspecError as error:
@@ -256,7 +256,7 @@ def unpack(content: bytes) -> Choice:
             "This client secret was minted by another version of Hark, whose configuration this one cannot read. "
             "Mint another one."
         )
-        raise CallerError(message, code="invalid_api_key") from error
+        raise AuthError(message, code="invalid_api_key") from error
     extras = parse(packed.extras)
     assert isinstance(extras, dict)
     fields = {name: getattr(packed, name) for name in _SETTINGS} | {"extras": extras}
