@@ -119,6 +119,10 @@ def test_others_are_let_in_only_with_a_key_or_on_purpose(monkeypatch, host):
     with pytest.raises(OperatorError, match="is blank"):
         Settings(host=host, api_key="").check()
     Settings(host=host, api_key=KEY).check()
+    for key in (f"{KEY} ", f"{KEY}\n", "two words", "schlüssel"):
+        with pytest.raises(OperatorError, match="no client could send it") as caught:
+            Settings(host=host, api_key=key).check()
+        assert key not in caught.value.message
     Settings(host=host, allow_anonymous=True).check()
 
 

@@ -101,9 +101,19 @@ class Settings(BaseSettings):
         """Raises OperatorError where the options together would be unsafe. `has_keys`: the key store has some."""
         if self.api_key is not None and not self.api_key.get_secret_value().strip():
             raise OperatorError("The key of --api-key or HARK_API_KEY is blank. Set one, or leave the option out.")
+        if self.api_key is not None and not _sendable(self.api_key.get_secret_value()):
+            raise OperatorError(
+                "The key of --api-key or HARK_API_KEY holds a space, a control character or one that is not ASCII, and "
+                "no client could send it. Set one of visible ASCII characters."
+            )
         if self.open_to_strangers and not (self.api_key or has_keys or self.allow_anonymous):
             raise OperatorError(
                 f"--host {self.host} lets other machines connect, and no key is set. Set one with --api-key or "
                 "HARK_API_KEY, make one with hark keys create, or say --allow-anonymous if everyone who can reach this "
                 "address may use the server."
             )
+
+
+def _sendable(key: str) -> bool:
+    """Whether it stays itself in a header."""
+    return all("!" <= character <= "~" for character in key)
