@@ -31,6 +31,12 @@ class Connection:
         self._file.close()
         self._socket.close()
 
+    def flood(self, begin, more, times):
+        """Raises ConnectionError once the server has hung up."""
+        self._socket.sendall(begin)
+        for _ in range(times):
+            self._socket.sendall(more)
+
     def ask(self, head, body=b"", **values):
         """Status, headers by lower-case name, body. `head` is lines, without the wire's CR and its last empty line;
         <host>, <length> and what else is named in `values` are put in."""

@@ -118,6 +118,15 @@ def test_no_key_is_refused_in_the_words_that_clients_know(keyed, options):
     assert error["message"].startswith("Missing bearer or basic authentication in header")
 
 
+def test_a_heap_of_keys_is_not_looked_through(keyed):
+    heap = [f"openai-insecure-api-key.k{number}" for number in range(50)]
+    error, code, _ = refusal(keyed, subprotocols=["realtime", *heap, f"openai-insecure-api-key.{KEY}"])
+    assert (error["code"], code) == ("invalid_api_key", 3000)
+    assert "got 51" in error["message"]
+    same = ["realtime", *[f"openai-insecure-api-key.{KEY}"] * 50]
+    assert greeting(keyed, subprotocols=same)[0] == "session.created"
+
+
 def test_one_right_key_is_enough(keyed):
     both = PLACES["Authorization"]("undefined") | PLACES["subprotocol"](KEY)
     assert greeting(keyed, **both) == ("session.created", "realtime")

@@ -1,11 +1,13 @@
 """What plain HTTP gets: two pages, and elsewhere the envelope of an error with words in it (contract A.0)."""
 
+import contextlib
 import json
 
 import httpx
 import pytest
 
 import hark
+import rawsocket
 from hark.app import REALTIME_PATHS
 from hark.edge.unreadable import Handshakes
 
@@ -67,6 +69,23 @@ def test_without_a_key_pages_of_this_machine_may_read_every_answer(server, path,
     preflight = httpx.options(server.url + path, headers=asked)
     assert (preflight.headers.get("access-control-allow-origin") == origin) == allowed
     assert preflight.is_success == allowed
+    if not allowed:
+        assert (preflight.status_code, preflight.json()["error"]["code"]) == (401, "origin_not_allowed")
+
+
+def test_a_preflight_for_another_method_is_told_the_allowed_ones(server):
+    asked = {"Origin": "http://localhost:5173", "Access-Control-Request-Method": "PUT"}
+    answer = httpx.options(f"{server.url}/v1/models", headers=asked)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert answer.headers["access-control-allow-origin"] == asked["Origin"]
+    assert "POST" in answer.headers["allow"]
+
+
+def test_a_page_from_outside_may_reach_this_network_with_a_key(serve):
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
+    asked["Access-Control-Request-Private-Network"] = "true"
+    answer = httpx.options(serve(api_key="k" * 20).url + "/v1/models", headers=asked)
+    assert (answer.status_code, answer.headers["access-control-allow-private-network"]) == (200, "true")
 
 
 def test_with_a_key_pages_from_anywhere_may(serve):
@@ -90,6 +109,27 @@ def test_a_handshake_that_fails_is_explained_and_nothing_repeated(status, text, 
     assert (response.status_code, error["type"]) == (status, kind)
     assert says in error["message"]
     assert "sk-1" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"GET /", b"a" * 1024),
+        (b"GET / HTTP/1.1\r\nx: ", b"a" * 1024),
+        (b"GET / HTTP/1.1\r\n", b"x: " + b"a" * 1019 + b"\r\n"),
+        (b"POST /transcribe HTTP/1.1\r\nHost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ", b"a" * 1024),
+    ],
+    ids=["URL", "header", "headers", "trailer"],
+)
+def test_a_head_without_an_end_is_cut_off(server, begin, more):
+    with rawsocket.Connection(server) as wire, contextlib.suppress(ConnectionError):
+        wire.flood(begin, more, 64 * 1024)
+        pytest.fail("64 MiB of a head were read")
+
+
+def test_a_large_body_and_a_long_header_are_no_flood(server):
+    answer = httpx.post(f"{server.url}/transcribe", headers={"x-long": "a" * 30_000}, files={"file": b"a" * 2_000_000})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, None)
 
 
 def test_compression_is_declined(server):

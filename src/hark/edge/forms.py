@@ -19,7 +19,7 @@ from hark.errors import CallerError, FileTooLargeError, MediaTypeError
 
 MAX_FIELDS: Final = 200
 MAX_FIELD_BYTES: Final = 4 * 1024 * 1024  # a voice sample as a data URL
-# What may stand in a body beside its file.
+# By which a body may be larger than the largest file.
 MAX_REST_BYTES: Final = 1024 * 1024
 
 

@@ -7,24 +7,27 @@ and keys").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hark.auth.keys import Keys
 from hark.auth.principal import Principal
-from hark.edge import requests
-from hark.errors import AuthError
+from hark.edge import requests, status
+from hark.errors import AuthError, CallerError
 from hark.protocol.dialects import Handshake
 
 KEY_SUBPROTOCOL: Final = "openai-insecure-api-key."
-_LOOPBACK_ORIGIN: Final = r"https?://(localhost|[^/@]+\.localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?"
 _QUERY_KEYS: Final = ("authorization", "api-key", "access_token")
+# Each is looked up, and a header has room for thousands; there are seven places.
+MAX_CREDENTIALS: Final = 8
 
 
 def handshake(connection: HTTPConnection) -> Handshake:
@@ -42,25 +45,25 @@ def subprotocols(connection: HTTPConnection) -> list[str]:
 
 
 def credentials(connection: HTTPConnection) -> list[str]:
-    """Every key that the request carries, in header, subprotocol or query."""
+    """Every key that the request carries, in header, subprotocol or query. Raises AuthError for a heap of them."""
     headers, query = connection.headers, connection.query_params
     found = [headers.get("authorization", ""), headers.get("api-key", "")]
     found += [
         name.removeprefix(KEY_SUBPROTOCOL) for name in subprotocols(connection) if name.startswith(KEY_SUBPROTOCOL)
     ]
     found += [query.get(name, "") for name in _QUERY_KEYS]
-    return [key for value in found if (key := _without_scheme(value))]
+    different = list(dict.fromkeys(key for value in found if (key := _without_scheme(value))))
+    if len(different) > MAX_CREDENTIALS:
+        message = f"Expected one API key, at most {MAX_CREDENTIALS} different ones; got {len(different)}. Send one."
+        raise AuthError(message, code="invalid_api_key")
+    return different
 
 
 def admit(connection: HTTPConnection, keys: Keys, *, any_origin: bool) -> Principal:
     """Who is calling. Raises AuthError."""
     origin = connection.headers.get("origin")
     if origin and not keys.required and not any_origin and not _is_loopback(origin):
-        raise AuthError(
-            f"Pages from {origin} may not use this server: it has no key set, so it answers only pages of "
-            "this machine. Start it with --api-key, and send that key.",
-            code="origin_not_allowed",
-        )
+        raise _foreign(origin)
     who = keys.admit(credentials(connection))
     if origin and who.origins and origin not in who.origins:
         message = f"Pages from {origin} may not use this key: it is for {', '.join(who.origins)}."
@@ -72,22 +75,49 @@ def cross_origin(app: ASGIApp, any_origin: Callable[[], bool]) -> ASGIApp:
     """`app` with CORS on every HTTP answer and preflight: any origin where only keys count, else loopback ones. Which
     of the two is asked anew each time, for the first key may be made while the server runs."""
 
-    def layer(origins: Sequence[str], pattern: str | None) -> CORSMiddleware:
-        return CORSMiddleware(
+    def layer(*origins: str) -> CORSMiddleware:
+        return _Cors(
             app,
             allow_origins=origins,
-            allow_origin_regex=pattern,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
+            allow_private_network=True,  # Chrome asks before a page from outside reaches this network
             expose_headers=requests.EXPOSED,
         )
 
-    every, own = layer(["*"], None), layer([], _LOOPBACK_ORIGIN)
+    every, own = layer("*"), layer()
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await (every if any_origin() else own)(scope, receive, send)
 
     return answer
+
+
+class _Cors(CORSMiddleware):
+    """Pages of this machine may always read; a preflight is refused in the envelope, as everything is."""
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        return super().is_allowed_origin(origin) or _is_loopback(origin)
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        told = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        if self.is_allowed_origin(request_headers["origin"]):
+            allowed = ", ".join(self.allow_methods)
+            told["allow"] = allowed
+            message = f"Pages may send {allowed} to this server, no other method."
+            return status.envelope(CallerError(message, code="method_not_allowed"), 405, told)
+        return status.envelope(_foreign(request_headers["origin"]), headers=told)
+
+
+def _foreign(origin: str) -> AuthError:
+    message = (
+        f"Pages from {origin} may not use this server: it has no key set, so it answers only pages of "
+        "this machine. Start it with --api-key, and send that key."
+    )
+    return AuthError(message, code="origin_not_allowed")
 
 
 def _without_scheme(value: str) -> str:

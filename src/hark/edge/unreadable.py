@@ -1,7 +1,8 @@
 """What is no request at all, or no handshake: refused by the parsers before any route is looked up.
 
 Rule: these too are answered with the envelope of an error (contract A.0), where uvicorn and websockets would answer a
-line of text. What was sent is not repeated: a key may stand in it.
+line of text. What was sent is not repeated: a key may stand in it. A head is kept in memory before anybody is asked who
+sends it, so it has a bound; uvicorn has none.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -22,8 +23,38 @@ from websockets.typing import StatusLike
 from hark.edge import status
 from hark.errors import CallerError, HarkError
 
+MAX_HEAD_BYTES: Final = 64 * 1024
+
 
 class Http(HttpToolsProtocol):
+    """Bytes count while nothing is complete: neither a head nor a piece of a body. So trailers are bounded too."""
+
+    _steps = 0
+    _incomplete_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        before = self._steps
+        super().data_received(data)
+        self._incomplete_bytes = self._incomplete_bytes + len(data) if self._steps == before else 0
+        if self._incomplete_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("too long")
+
+    def on_message_begin(self) -> None:
+        self._steps += 1
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._steps += 1
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._steps += 1
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._steps += 1
+        super().on_message_complete()
+
     def send_400_response(self, msg: str) -> None:
         message = (
             "This is no HTTP/1.1 request that can be read: its request line, a header or the length of its body is "

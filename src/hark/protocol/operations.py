@@ -129,7 +129,7 @@ _UPLOAD_CODES: Final = (
     *CREDENTIAL_CODES,
     Code(404, "model_not_found", "nobody offers a model of this name"),
     LIMIT,
-    Code(413, None, "the file is larger than --max-file-mb, or the form beside it than 1 MiB"),
+    Code(413, None, "the file is larger than --max-file-mb, or the whole body 1 MiB larger than that"),
     Code(415, "unsupported_media_type", "the body is no form"),
     Code(503, None, "a model failed; the request may work when sent again"),
     FAULT,
