@@ -59,6 +59,9 @@ lock: $(VENV)/.dev  ## resolve the dependencies anew into requirements/*.txt (ha
 accuracy: dev  ## word error rate of a folder with a manifest: make accuracy DIR=path [JSON=file]
 	$(BIN)/python benchmarks/accuracy.py $(DIR) $(if $(JSON),--json $(JSON))
 
+denoise: dev  ## what noise reduction does to words and false starts: make denoise DIR=path [JSON=file]
+	$(BIN)/python benchmarks/denoise.py $(DIR) $(if $(JSON),--json $(JSON))
+
 turns: dev  ## where turns end, over a folder with a manifest: make turns DIR=path [JSON=file]
 	$(BIN)/python benchmarks/turns.py $(DIR) $(if $(JSON),--json $(JSON))
 
@@ -68,4 +71,4 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help install run dev check test test-clients format lock accuracy turns api-table clean
+.PHONY: help install run dev check test test-clients format lock accuracy denoise turns api-table clean

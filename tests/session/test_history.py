@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hark.core import messages as m
-from hark.core.settings import AudioFormat, Eagerness, Patch, SessionSettings, TurnDetection, TurnDetectionPatch
+from hark.core.settings import (
+    AudioFormat,
+    Eagerness,
+    NoiseReduction,
+    Patch,
+    SessionSettings,
+    TurnDetection,
+    TurnDetectionPatch,
+)
 from hark.core.work import Audio, JudgeTurn, ScoreVoice
 from hark.models.scripted import WORDS
 from rehearsal import LANES, PCM_16K, Rehearsal, pcm, say
@@ -27,6 +35,9 @@ updates = st.sampled_from(
         Patch(turn_detection=TurnDetectionPatch(type="semantic_vad", eagerness="high")),
         Patch(turn_detection=TurnDetectionPatch(threshold=7.0)),
         Patch(format=AudioFormat("pcm16", 16_000)),
+        Patch(noise_reduction=NoiseReduction("near_field")),
+        Patch(noise_reduction=NoiseReduction("far_field", strength=0.3)),
+        Patch(noise_reduction=None),
     ]
 )
 commands = st.one_of(

@@ -201,8 +201,7 @@ def configure(wire, dialect, *, detection, rate=16_000, encoding="pcm16", **fiel
             encoding, {"type": "audio/pcma"}
         )
         heard = {"format": spelt, "turn_detection": detection}
-        if "transcription" in fields:
-            heard["transcription"] = fields.pop("transcription")
+        heard |= {name: fields.pop(name) for name in ("transcription", "noise_reduction") if name in fields}
         wire.send("session.update", session={"type": "transcription", "audio": {"input": heard}} | fields)
     updated = wire.receive()
     assert updated["type"] == ("transcription_session.updated" if dialect == "beta" else "session.updated"), updated

@@ -48,6 +48,24 @@ def test_turn_detection_finds_no_words(server, sound, level, detection):
     assert "".join(turn.text for turn in turns) == ""
 
 
+@pytest.mark.parametrize("kind", ["near_field", "far_field"])
+def test_nor_does_it_where_noise_is_reduced(server, sound, kind):
+    with server.session() as wire:
+        configure(wire, "ga", detection=server_vad(200), noise_reduction={"type": kind})
+        turns = turns_of(hear(wire, 0.5 * sound))
+    assert "".join(turn.text for turn in turns) == ""
+
+
+@pytest.mark.parametrize("kind", ["near_field", "far_field"])
+def test_words_in_noise_are_heard_where_it_is_reduced(server, recording, kind):
+    speech = recording("beckett")[: 6 * RATE]
+    hiss = np.random.default_rng(1).normal(0, 0.1 * np.sqrt(np.mean(speech**2)), len(speech))
+    with server.session() as wire:
+        configure(wire, "ga", detection=server_vad(500), noise_reduction={"type": kind})
+        turns = turns_of(hear(wire, (speech + hiss).astype(np.float32)))
+    assert turns[0].text.startswith("Ever tried")
+
+
 def test_a_commit_gives_an_empty_transcript(server, sound, dialect):
     with server.session(dialect) as wire:
         configure(wire, dialect, detection=None, transcription={"model": "whisper-1"})

@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from hark.audio.denoise import Kind as NoiseKind
 from hark.audio.formats import Encoding
 from hark.audio.resample import MAX_RATE, MIN_RATE
 from hark.errors import CallerError
@@ -60,9 +61,9 @@ class Transcription(Struct, frozen=True):
 
 
 class NoiseReduction(Struct, frozen=True):
-    """Accepted, kept and echoed; the suppressor itself is not built yet (docs/architecture.md)."""
+    """How much noise is to be taken out (docs/noise.md); `strength` 0 is none, like no NoiseReduction at all."""
 
-    type: Literal["near_field", "far_field"]
+    type: NoiseKind
     strength: float = 1.0
 
 

@@ -15,13 +15,13 @@ _FIRST_CAPACITY: Final = 4 * SAMPLE_RATE
 
 
 class AudioBuffer:
-    """Mono float32 at 16 kHz: [start, end) is held."""
+    """Mono float32 at 16 kHz: [start, end) is held; `first` is the number of the first sample to come."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         self._store: Audio = np.empty(_FIRST_CAPACITY, np.float32)
-        self._base = 0  # sample number of _store[0]
-        self.start = 0
-        self.end = 0
+        self._base = first  # sample number of _store[0]
+        self.start = first
+        self.end = first
 
     def append(self, audio: Audio) -> None:
         """Add `audio` ([n]) at the end."""

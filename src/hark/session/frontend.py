@@ -1,5 +1,9 @@
 """Wire bytes -> audio by sample number -> voice scores by window number.
 
+With noise reduction, `buffer` holds what the recogniser hears, and the voice detector hears the audio as it came, only
+softer: it was trained among noises, and what a suppressor leaves of them sounds to it like speech (docs/noise.md). Both
+have the same sample numbers, and a window is scored when both have it.
+
 Rule: window w covers samples [512 w, 512 w + 512) of the session, whatever the chunks were; windows are scored in order
 and each once. If the scorer fails or does not answer, its windows count as speech and the session goes on: a model is
 then asked in vain, and no word is lost.
@@ -11,9 +15,10 @@ from typing import Final
 
 import numpy as np
 
+from hark.audio.denoise import Denoiser
 from hark.audio.intake import Intake
-from hark.core.settings import AudioFormat
-from hark.core.work import WINDOW_SAMPLES, Result, ScoreVoice, VoiceScored, VoiceState
+from hark.core.settings import AudioFormat, NoiseReduction
+from hark.core.work import WINDOW_SAMPLES, Audio, Result, ScoreVoice, VoiceScored, VoiceState
 from hark.session.buffer import AudioBuffer
 from hark.session.lane import Lane
 
@@ -21,18 +26,23 @@ from hark.session.lane import Lane
 MAX_WINDOWS: Final = 125
 # A minute: resampling it takes some 10 ms, which is as long as one session may hold up the others.
 FULL_WINDOWS: Final = 15 * MAX_WINDOWS
+# Noise reduction takes ten times as long as resampling, so with it less is taken in at once.
+FULL_WINDOWS_DENOISED: Final = MAX_WINDOWS
 SCORER_PATIENCE_S: Final = 5.0
 UNKNOWN: Final = 1.0
 
 
 class FrontEnd:
-    def __init__(self, audio_format: AudioFormat) -> None:
+    def __init__(self, audio_format: AudioFormat, noise: NoiseReduction | None = None) -> None:
         self.buffer = AudioBuffer()
+        self._voice = self.buffer  # what the detector hears; a buffer of its own once noise has been reduced
+        self._denoiser: Denoiser | None = None
         self.lane = Lane(SCORER_PATIENCE_S)
         self._intake = Intake(audio_format.encoding, audio_format.rate)
         self._state: VoiceState = None
         self._next_window = 0
         self._asked = 0  # windows in the request in flight
+        self._reduce(noise)
 
     @property
     def position(self) -> int:
@@ -52,7 +62,7 @@ class FrontEnd:
     @property
     def full(self) -> bool:
         """Whether so much waits to be scored that no more should be taken in at once."""
-        return self._waiting >= FULL_WINDOWS
+        return self._waiting >= (FULL_WINDOWS if self._denoiser is None else FULL_WINDOWS_DENOISED)
 
     def take_notice(self) -> str | None:
         """What the intake has noticed about the audio, once."""
@@ -60,11 +70,32 @@ class FrontEnd:
         return notice
 
     def append(self, data: bytes) -> None:
-        self.buffer.append(self._intake.push(data))
+        self._take(self._intake.push(data))
 
-    def switch(self, audio_format: AudioFormat) -> None:
-        """What is appended from now on is in this format."""
-        self.buffer.append(self._intake.switch(audio_format.encoding, audio_format.rate))
+    def switch(self, audio_format: AudioFormat, noise: NoiseReduction | None) -> None:
+        """What is appended from now on is in this format, and its noise is reduced like this."""
+        self._take(self._intake.switch(audio_format.encoding, audio_format.rate))
+        self._reduce(noise)
+
+    def _take(self, audio: Audio) -> None:
+        denoiser = self._denoiser
+        if self._voice is not self.buffer:
+            self._voice.append(audio if denoiser is None else denoiser.for_detector(audio))
+        self.buffer.append(audio if denoiser is None else denoiser.push(audio))
+
+    def _reduce(self, noise: NoiseReduction | None) -> None:
+        """A denoiser that goes on keeps what it knows of the noise; one that ends hands over what it holds back."""
+        if noise is None or noise.strength == 0:
+            if self._denoiser is not None:
+                self.buffer.append(self._denoiser.flush())
+            self._denoiser = None
+        elif self._denoiser is not None:
+            self._denoiser.set(noise.type, noise.strength)
+        else:
+            self._denoiser = Denoiser(noise.type, noise.strength)
+            if self._voice is self.buffer:
+                self._voice = AudioBuffer(self.scored)
+                self._voice.append(self.buffer.slice(self.scored, self.buffer.end))
 
     def request(self, work_id: int, now: float) -> ScoreVoice | None:
         """The next request for scores, if one is due."""
@@ -72,7 +103,9 @@ class FrontEnd:
             return None
         self._asked = min(self._waiting, MAX_WINDOWS)
         self.lane.launch(work_id, now)
-        audio = self.buffer.slice(self.scored, self.scored + self._asked * WINDOW_SAMPLES)
+        audio = self._voice.slice(self.scored, self.scored + self._asked * WINDOW_SAMPLES)
+        if self._voice is not self.buffer:
+            self._voice.drop_before(self.scored + len(audio))
         return ScoreVoice(work_id, audio, self._state)
 
     def accept(self, result: Result) -> list[tuple[int, float]]:

@@ -83,7 +83,7 @@ class Session:
         self._inbox_bytes = 0  # of audio
         self._out: list[m.Event | Work] = []
         self._work_id = 0
-        self._front = FrontEnd(view.settings.format)
+        self._front = FrontEnd(view.settings.format, view.settings.noise_reduction)
         self._items = Items()
         self._jobs = Transcribing(self._front.buffer, self._items, self._emit)
         self._ears = Listening(self._front.buffer, view.settings.turn_detection)
@@ -356,8 +356,7 @@ class Session:
         self._configuration.update(command.patch)
         settings = self._configuration.settings
         self._view = structs.replace(self._view, settings=settings)
-        if settings.format != before.format:
-            self._front.switch(settings.format)
+        self._front.switch(settings.format, settings.noise_reduction)
         self._emit(m.SessionUpdated(self._view, command.shows))
         if settings.turn_detection != before.turn_detection:
             self._swap_detector()
