@@ -99,6 +99,17 @@ def test_speech_stands_out_more_than_before(kind):
     assert gain > 2
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_hardly_noisy_is_left_alone(kind):
+    """Here speech stands 40 dB above the noise."""
+    speech, spoken = voice(6.0)
+    audio = speech + noise(len(speech), level=0.002)
+    heard = denoised(audio, kind)
+    for part in (spoken, ~spoken):
+        late = np.flatnonzero(part)[2 * RATE :]
+        assert decibels(heard[late], audio[late]) == pytest.approx(0, abs=0.1)
+
+
 def test_far_field_takes_out_more_than_near_field_and_half_strength_less():
     audio = noise(6 * RATE)
     left = [

@@ -1,6 +1,6 @@
 """Noise reduction: 16 kHz samples -> the same number of samples, with the steady noise among them turned down.
 
-Frames of 32 ms, every 16 ms, Fourier transformed, weighted and added up again. Two steps find the weights:
+Frames of 32 ms, every 16 ms, Fourier transformed, weighted and added up again. Three steps find the weights:
 
     noise    the power of the noise in each of 257 bins, followed by the probability that a bin holds speech:
              T. Gerkmann and R. C. Hendriks, "Unbiased MMSE-Based Noise Power Estimation With Low Complexity and Low
@@ -8,6 +8,7 @@ Frames of 32 ms, every 16 ms, Fourier transformed, weighted and added up again. 
     gains    one a band, 20 bands even on the ear's scale (Glasberg and Moore, 1990): Wiener's, snr / (1 + snr), where
              the ratio, of the power beyond what noise alone would do, rises at once and falls over RELEASE_S (from
              15 dB at most, or a shout would open it for long); never below the depth of the kind
+    depth    less, the further the loudest of late stands above the noise: what is hardly noisy is left alone
 
 The slow fall is what recognisers need. Suppressors made for ears follow each bin from frame to frame, and what they
 leave comes and goes like music, which costs Moonshine more words than the noise did (docs/noise.md). Here the words
@@ -19,6 +20,7 @@ how it was cut into chunks. Held back are 256 to 511 samples (16 to 32 ms). Refu
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal
 
 import numpy as np
@@ -40,6 +42,11 @@ _BANDS: Final = 20
 _RUMBLE_BINS: Final = 2  # below 47 Hz nobody speaks
 RELEASE_S: Final = 1.0
 _KEPT: Final = np.float32(np.exp(-_HOP / RATE / RELEASE_S))
+
+# Where speech at its loudest is so far above the noise, nothing is turned down; from the second on, as far as it goes.
+_CLEAR_DB: Final = 24.0
+_NOISY_DB: Final = 16.0
+_LOUDEST_KEPT: Final = math.exp(-_HOP / RATE / 5.0)
 
 # Gerkmann and Hendriks: speech, where it is present, is taken to be 15 dB above the noise.
 _SPEECH_SNR: Final = np.float32(10**1.5)
@@ -67,10 +74,11 @@ class Denoiser:
         self._noise = np.zeros(_BINS, np.float32)
         self._probability = np.full(_BINS, 0.5, np.float32)
         self._snr = np.zeros(_BANDS, np.float32)
+        self._loudest = 0.0  # power of the loudest frame of late, all bins together
 
     def set(self, kind: Kind, strength: float) -> None:
         """From the next frame on; what is known of the noise stays."""
-        self._least_gain = np.float32(10 ** (-strength * _DEPTH_DB[kind] / 20))
+        self._depth_db = strength * _DEPTH_DB[kind]
         self._detector_gain = np.float32(10 ** (-strength * _SOFTER_DB[kind] / 20))
 
     def for_detector(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -102,11 +110,19 @@ class Denoiser:
         self._follow(power)
         snr = np.clip((_WEIGHTS @ power) / (_WEIGHTS @ self._noise) - _NOISE_ALONE, 0, _SPEECH_SNR)
         self._snr = np.maximum(snr, _KEPT * self._snr + (1 - _KEPT) * snr)
-        gains = np.maximum(self._snr / (1 + self._snr), self._least_gain)
+        least_gain = self._floor(float(power.sum()))
+        gains = np.maximum(self._snr / (1 + self._snr), least_gain)
         weights = gains @ _SPREAD
-        weights[:_RUMBLE_BINS] = self._least_gain
+        weights[:_RUMBLE_BINS] = least_gain
         weighed = np.fft.irfft(spectrum * weights, _FRAME).astype(np.float32, copy=False)
         return weighed * _WINDOW
+
+    def _floor(self, power: float) -> np.float32:
+        """How far noise is turned down now, in a frame of this power."""
+        self._loudest = max(power, _LOUDEST_KEPT * self._loudest)
+        clearness_db = 10 * math.log10(self._loudest / float(self._noise.sum()))
+        share = (_CLEAR_DB - clearness_db) / (_CLEAR_DB - _NOISY_DB)
+        return np.float32(10 ** (-min(max(share, 0.0), 1.0) * self._depth_db / 20))
 
     def _follow(self, power: NDArray[np.float32]) -> None:
         """Bring the noise up to date."""
