@@ -66,7 +66,7 @@ async def measure(clips: list[Clip], options: argparse.Namespace) -> dict[str, A
     console = Console(stderr=True)
     heard: dict[str, str] = {}
     waiting = iter(clips)
-    async with _server(options.url) as url:
+    async with measured_server(options.url) as url:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             bar = progress.add_task("clips", total=len(clips))
 
@@ -121,7 +121,7 @@ async def transcribe(url: str, clip: Clip, options: argparse.Namespace) -> str:
 
 
 @asynccontextmanager
-async def _server(url: str | None) -> AsyncIterator[str]:
+async def measured_server(url: str | None) -> AsyncIterator[str]:
     if url is not None:
         yield url
         return

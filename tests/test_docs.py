@@ -204,6 +204,7 @@ EVENTS = [
     *(kind(view) for kind in (m.SessionCreated, m.SessionUpdated) for view in VIEWS),
     m.SpeechStarted("item_1", 0),
     m.SpeechStopped("item_1", 0),
+    m.SilenceTimedOut("item_1", 0, 5_000),
     m.AudioCommitted("item_1", None),
     m.AudioCleared(),
     m.ItemAdded(ITEM, None),

@@ -4,7 +4,10 @@ A row without a probe fails. Honoured: the effect is seen, or, for what is hande
 echoed. Ignored: no error and no echo. Refused: the code that is stated. What the server sends: test_fields_sent.py.
 """
 
+from base64 import b64decode
+
 import httpx
+import numpy as np
 import pytest
 
 from hark.protocol import event_fields, fields
@@ -157,6 +160,39 @@ def silence_is_taken(wire, change):
     assert lengths[1] - lengths[0] == pytest.approx(500, abs=32)
 
 
+def silence_is_told(wire, change):
+    change(5_000)
+    wire.append(6 * SILENCE)
+    events = {event["type"]: event for event in wire.until(COMPLETED)}
+    told = events["input_audio_buffer.timeout_triggered"]
+    assert told["audio_end_ms"] - told["audio_start_ms"] == 5_000
+    assert events[COMPLETED]["transcript"] == ""
+
+
+def hum(wire):
+    """How loud steady noise is in the item that is kept of it, after what it takes to be learnt."""
+    noise = np.random.default_rng(0).normal(0, 300, 72_000).astype("<i2")
+    wire.append(noise.tobytes())
+    wire.send("input_audio_buffer.commit")
+    item = wire.until(COMPLETED)[-1]["item_id"]
+    kept = wire.ask("conversation.item.retrieve", item_id=item)["item"]["content"][0]["audio"]
+    return float(np.abs(np.frombuffer(b64decode(kept), "<i2")[24_000:].astype(float)).mean())
+
+
+def noise_goes_down(wire, change):
+    before = hum(wire)
+    change("far_field")
+    assert hum(wire) < before / 2
+
+
+def noise_goes_down_by_its_share(wire, change):
+    levels = []
+    for strength in (0.0, 0.5, 1.0):
+        change(strength)
+        levels.append(hum(wire))
+    assert levels[0] > 1.3 * levels[1] > 1.6 * levels[2]
+
+
 def logprobs_come(wire, change):
     change(["item.input_audio_transcription.logprobs"])
     assert turn(wire)[COMPLETED]["logprobs"]
@@ -166,7 +202,8 @@ EFFECTS = {
     "rate": rate_is_taken, "format.type": format_is_taken, "input_audio_format": format_is_taken,
     "transcription.model": model_is_taken, "threshold": threshold_is_taken, "turn_detection.type": detection_goes_off,
     "silence_duration_ms": silence_is_taken, "include": logprobs_come,
-    "prefix_padding_ms": padding_is_taken, "eagerness": eagerness_is_taken,
+    "prefix_padding_ms": padding_is_taken, "eagerness": eagerness_is_taken, "idle_timeout_ms": silence_is_told,
+    "noise_reduction.type": noise_goes_down, "strength": noise_goes_down_by_its_share,
 }  # fmt: skip
 
 
@@ -175,6 +212,7 @@ def test_what_is_honoured_has_its_effect(server, dialect, effect):
     section = fields.GA_SESSION if dialect == "ga" else fields.BETA_SESSION
     known = [row for row in section.rows if row.fate == "honoured"]
     spelled = {"format.type": "input_audio_format.type", "transcription.model": "input_audio_transcription.model"}
+    spelled |= {"noise_reduction.type": "input_audio_noise_reduction.type"}
     whole = spelled.get(effect, effect) if dialect == "beta" else effect
     paths = [row.path for row in known if f".{row.path}".endswith(f".{whole}")]
     assert paths or (dialect, effect) == ("ga", "input_audio_format")

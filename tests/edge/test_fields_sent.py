@@ -52,6 +52,9 @@ def conversation(wire):
     wire.append(speech("charlie", pause_s=0))
     wire.send("input_audio_buffer.clear")
     yield from wire.until(FAILED)
+    yield wire.ask("session.update", session={"turn_detection": {"type": "server_vad", "idle_timeout_ms": 5_000}})
+    wire.append(bytes(6 * 48_000))
+    yield from wire.until(COMPLETED)
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,8 @@ def pcm(audio: Audio) -> bytes:
 
 
 class Rehearsal:
+    """The pace is not judged unless asked for: five scripted words a second are an unlikely one."""
+
     def __init__(self, settings: SessionSettings | None = None, **options: object) -> None:
         counter: Counter[str] = Counter()
 
@@ -67,7 +69,11 @@ class Rehearsal:
         view = m.SessionView("sess_1", 2_000_000_000, settings or SessionSettings(**PCM_16K))
         self.now = 0.0
         self.session = Session(
-            view, find_model=lambda name: CARDS.get(name or "scripted"), new_id=new_id, now=0.0, **options
+            view,
+            find_model=lambda name: CARDS.get(name or "scripted"),
+            new_id=new_id,
+            now=0.0,
+            **{"judges_pace": False} | options,
         )
         self.events: list[m.Event] = []
         self.asked: list[Work] = []

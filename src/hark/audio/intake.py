@@ -2,7 +2,8 @@
 
 Chunks may cut anywhere, in the middle of a sample too (contract E). People send whole .wav files: a RIFF header at the
 very start of a session's audio is no sound and is skipped. What it says about the format is compared, not obeyed: the
-session's settings are the client's word, and `notice` tells the log where the two disagree.
+session's settings are the client's word, and `notice` tells the log where the two disagree, or where the audio itself
+does not sound like what they say (mistakes.py).
 
 Rule: no sample is lost and none doubled, and `position` says at any moment how many there are. What comes out is always
 finite, since every wire code stands for a number. Refuses: any say in what the samples mean.
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hark.audio.formats import SAMPLE_BYTES, Encoding, decode, encode
+from hark.audio.mistakes import Listener
 from hark.audio.resample import Resampler
 
 RATE: Final = 16_000
@@ -47,6 +49,7 @@ class Intake:
         self._rate = rate
         self._chain_samples = 0
         self._odd = b""  # the part of a sample that has come
+        self._listener = Listener(encoding)
 
     @property
     def position(self) -> int:
@@ -57,6 +60,8 @@ class Intake:
         """Take the next bytes and return the 16 kHz samples that are complete: float32 [n], finite, n perhaps 0."""
         if self._header is not None:
             data = self._skip_header(self._header + data)
+        if finding := self._listener.look(data):
+            self.notice = f"{self.notice} {finding}" if self.notice else finding
         data = self._odd + data
         whole = len(data) - len(data) % SAMPLE_BYTES[self._encoding]
         self._odd = data[whole:]

@@ -81,15 +81,13 @@ class Refuse(Command, frozen=True):
     error: HarkError
 
 
+ItemCommand: TypeAlias = RetrieveItem | DeleteItem | TruncateItem | CreateItem
 AnyCommand: TypeAlias = (
     AppendAudio
     | CommitAudio
     | ClearAudio
     | UpdateSettings
-    | RetrieveItem
-    | DeleteItem
-    | TruncateItem
-    | CreateItem
+    | ItemCommand
     | CreateResponse
     | Ignored
     | FinishSession
@@ -150,6 +148,14 @@ class SpeechStarted(Struct, frozen=True):
 
 class SpeechStopped(Struct, frozen=True):
     item_id: str
+    audio_end_ms: int
+
+
+class SilenceTimedOut(Struct, frozen=True):
+    """Nobody spoke for idle_timeout_ms; the silence becomes an item of its own."""
+
+    item_id: str
+    audio_start_ms: int
     audio_end_ms: int
 
 
@@ -232,6 +238,7 @@ Event: TypeAlias = (
     | SessionUpdated
     | SpeechStarted
     | SpeechStopped
+    | SilenceTimedOut
     | AudioCommitted
     | AudioCleared
     | ItemAdded

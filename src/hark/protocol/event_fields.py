@@ -45,9 +45,9 @@ _FAILED: Final = "status_details.type status_details.error.type status_details.e
 _DONE: Final = " ".join(f"response.{name}" for name in f"id object status output usage {_FAILED}".split())
 _NEVER: Final = (
     "conversation.created", "conversation.item.truncated", "input_audio_buffer.dtmf_event_received",
-    "input_audio_buffer.timeout_triggered", f"{_TRANSCRIPTION}.segment", "output_audio_buffer.started",
-    "output_audio_buffer.stopped", "output_audio_buffer.cleared", "rate_limits.updated", "mcp_list_tools.in_progress",
-    "mcp_list_tools.completed", "mcp_list_tools.failed",
+    f"{_TRANSCRIPTION}.segment", "output_audio_buffer.started", "output_audio_buffer.stopped",
+    "output_audio_buffer.cleared", "rate_limits.updated", "mcp_list_tools.in_progress", "mcp_list_tools.completed",
+    "mcp_list_tools.failed",
 )  # fmt: skip
 _NEVER_RESPONSES: Final = (
     "output_audio.delta", "output_audio.done", "output_audio_transcript.delta", "output_audio_transcript.done",
@@ -57,7 +57,6 @@ _NEVER_RESPONSES: Final = (
     "audio.done", "audio_transcript.delta", "audio_transcript.done", "text.delta", "text.done",
 )  # fmt: skip
 _WHY: Final = {
-    "input_audio_buffer.timeout_triggered": "no effect of `idle_timeout_ms` yet",
     f"{_TRANSCRIPTION}.segment": "nobody tells speakers apart",
     "conversation.item.truncated": "a truncation is refused",
     "conversation.created": "no client needs it",
@@ -72,6 +71,9 @@ _SERVER: Final[dict[str, tuple[Given, ...]]] = {
     "transcription_session.updated": (("sent", "session.…", "see Sessions, beta; `client_secret` is null"),),
     "input_audio_buffer.speech_started": (("sent", "audio_start_ms item_id", ""),),
     "input_audio_buffer.speech_stopped": (("sent", "audio_end_ms item_id", ""),),
+    "input_audio_buffer.timeout_triggered": (
+        ("sent", "audio_start_ms audio_end_ms item_id", "of the silence, after `idle_timeout_ms`"),
+    ),
     "input_audio_buffer.committed": (("sent", "previous_item_id item_id", ""),),
     "input_audio_buffer.cleared": (),
     "conversation.item.deleted": (("sent", "item_id", ""),),

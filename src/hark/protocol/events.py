@@ -28,6 +28,7 @@ MAX_ITEM_AUDIO_BYTES: Final = 700_000
 SharedEvent: TypeAlias = (
     m.SpeechStarted
     | m.SpeechStopped
+    | m.SilenceTimedOut
     | m.AudioCommitted
     | m.AudioCleared
     | m.ItemRetrieved
@@ -96,6 +97,9 @@ def encode(event: SharedEvent, new_id: NewId) -> list[Frame]:
         case m.SpeechStopped():
             at = {"audio_end_ms": event.audio_end_ms}
             return [frame("input_audio_buffer.speech_stopped", new_id, **at, item_id=event.item_id)]
+        case m.SilenceTimedOut():
+            at = {"audio_start_ms": event.audio_start_ms, "audio_end_ms": event.audio_end_ms}
+            return [frame("input_audio_buffer.timeout_triggered", new_id, **at, item_id=event.item_id)]
         case m.AudioCommitted():
             before = event.previous_item_id
             return [frame("input_audio_buffer.committed", new_id, previous_item_id=before, item_id=event.item_id)]

@@ -43,7 +43,6 @@ def rows(*given: Given, event: str = "", under: str = "") -> Iterator[Row]:
             yield Row(f"{under}{path}", fate, remark, code[0] if code else None, event)
 
 
-_LATER: Final = "no effect yet"
 _NO_VOICE: Final = "nothing answers here"
 _HINT: Final = "handed to the model; Moonshine takes no hints"
 _SILENT: Final = "not echoed either"
@@ -63,7 +62,11 @@ def _heard(audio: str, transcription: str, noise: str) -> Iterator[Row]:
         ("kept", "delay", "no effect"),
         under=f"{transcription}.",
     )
-    yield from rows(("kept", "type strength", _LATER), under=f"{noise}.")
+    yield from rows(
+        ("honoured", "type", "`near_field`, `far_field`"),
+        ("honoured", "strength", "0 to 1, the share of the full effect"),
+        under=f"{noise}.",
+    )
 
 
 def _turns(path: str) -> Iterator[Row]:
@@ -73,7 +76,7 @@ def _turns(path: str) -> Iterator[Row]:
         ("honoured", "prefix_padding_ms", "0 to 10000"),
         ("honoured", "silence_duration_ms", "0 to 60000; of `server_vad`"),
         ("honoured", "eagerness", "of `semantic_vad`: how long it waits for somebody who does not sound done"),
-        ("kept", "idle_timeout_ms", _LATER),
+        ("honoured", "idle_timeout_ms", "5000 to 30000; of `server_vad`; once in each silence"),
         ("kept", "create_response interrupt_response", _NO_VOICE),
         ("ignored", "model_version", "agents-js sends it"),
         under=f"{path}.",

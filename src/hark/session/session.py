@@ -21,7 +21,6 @@ from typing import Final, TypeAlias, assert_never
 from msgspec import structs
 
 from hark.audio import formats
-from hark.audio.intake import wire_bytes
 from hark.core import messages as m
 from hark.core.settings import SessionSettings
 from hark.core.work import (
@@ -40,10 +39,11 @@ from hark.errors import CallerError, HarkError
 from hark.session.configuration import Configuration, FindModel
 from hark.session.frontend import FrontEnd
 from hark.session.items import Items
+from hark.session.itemwork import ItemWork
 from hark.session.jobs import LEAD, Job
 from hark.session.listening import REMEMBERED, Listening
 from hark.session.transcribing import Transcribing
-from hark.session.turns import ONSET_WINDOWS, Signal, Started, Stopped
+from hark.session.turns import ONSET_WINDOWS, Idled, Signal, Started, Stopped
 
 NewId: TypeAlias = Callable[[str], str]
 Charge: TypeAlias = Callable[[int], HarkError | None]
@@ -62,7 +62,8 @@ PIECE_BYTES: Final = 256 * 1024
 class Session:
     """`find_model` knows the card of a model name, the default's for None, and None for a name that nobody offers.
     `new_id` makes ids ("item" -> "item_…"). `expires_at` is Unix time, `lifetime_s` its distance on `now`'s clock.
-    `charge` is told how many samples were taken in, and answers with why no more may be."""
+    `charge` is told how many samples were taken in, and answers with why no more may be. `judges_pace`: whether the
+    rate of the audio is a client's word, which may be wrong."""
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Session:
         now: float,
         lifetime_s: float = 86_400.0,
         charge: Charge = lambda samples: None,
+        judges_pace: bool = True,
     ) -> None:
         self._view = view
         self._configuration = Configuration(view.settings, find_model)
@@ -85,7 +87,9 @@ class Session:
         self._work_id = 0
         self._front = FrontEnd(view.settings.format, view.settings.noise_reduction)
         self._items = Items()
-        self._jobs = Transcribing(self._front.buffer, self._items, self._emit)
+        self._jobs = Transcribing(self._front.buffer, self._items, self._emit, judges_pace=judges_pace)
+        self._jobs.expect_rate(view.settings.format.rate)
+        self._item_work = ItemWork(self._items, self._jobs, new_id)
         self._ears = Listening(self._front.buffer, view.settings.turn_detection)
         self._open: Job | None = None
         self._floor = 0  # samples before this one were committed or cleared
@@ -118,7 +122,7 @@ class Session:
 
     def take_notice(self) -> str | None:
         """What the log should say of the audio, once."""
-        return self._front.take_notice() or self._ears.take_notice()
+        return self._front.take_notice() or self._ears.take_notice() or self._jobs.take_notice()
 
     # ---- the five verbs ------------------------------------------------------------------------------------------
 
@@ -190,7 +194,7 @@ class Session:
                 shows = command.shows if isinstance(command, m.UpdateSettings) else None
                 self._emit(m.Refused(error, command.event_id, shows))
         self._jobs.advance()
-        for request in (self._front.request, self._judge, self._jobs.request):
+        for request in (self._front.request, self._judge, self._jobs.request, self._jobs.request_trial):
             work = request(self._work_id, now)
             if work is not None:
                 self._work_id += 1
@@ -232,6 +236,10 @@ class Session:
                 self._announce(job)
             case Stopped():
                 self._stop_turn(signal.end)
+            case Idled():
+                job = self._start_job(signal.start)
+                self._emit(m.SilenceTimedOut(job.item_id, to_ms(signal.start), to_ms(signal.end)))
+                self._commit(signal.end)
             case _:
                 assert_never(signal)
 
@@ -279,8 +287,8 @@ class Session:
         keep = min(idle, self._jobs.needs_from if self._jobs.needs_from is not None else idle)
         if self._open is not None:
             keep = min(keep, self._heard - REMEMBERED)
-        # The item that is to come may be asked for: without turn detection it begins where the last one ended.
-        begins = self._open.start if self._open else None if detection else self._floor
+        # The item that is to come may be asked for.
+        begins = self._open.start if self._open else self._ears.detector.silence_from
         if begins is not None and self._front.position - begins <= MAX_KEPT_AUDIO:
             keep = min(keep, begins)
         self._front.buffer.drop_before(keep)
@@ -297,16 +305,8 @@ class Session:
                 self._clear()
             case m.UpdateSettings():
                 self._update(command)
-            case m.RetrieveItem():
-                self._retrieve(command.item_id)
-            case m.DeleteItem():
-                self._delete(command.item_id)
-            case m.TruncateItem():
-                self._items.get(command.item_id)
-                message = "Only model output audio messages can be truncated; this item is the user's."
-                raise CallerError(message, code="invalid_value", param="item_id")
-            case m.CreateItem():
-                self._create(command)
+            case m.RetrieveItem() | m.DeleteItem() | m.TruncateItem() | m.CreateItem():
+                self._emit(self._item_work.execute(command, self.settings.format))
             case m.CreateResponse():
                 self._emit(m.ResponseRefused(self._new_id("resp")))
             case m.FinishSession():
@@ -357,6 +357,7 @@ class Session:
         settings = self._configuration.settings
         self._view = structs.replace(self._view, settings=settings)
         self._front.switch(settings.format, settings.noise_reduction)
+        self._jobs.expect_rate(settings.format.rate)
         self._emit(m.SessionUpdated(self._view, command.shows))
         if settings.turn_detection != before.turn_detection:
             self._swap_detector()
@@ -366,27 +367,6 @@ class Session:
         if self._open is not None:
             self._ears.detector.carry_on(self._open.last_voiced)
             self._announce(self._open)
-
-    def _retrieve(self, item_id: str) -> None:
-        item, audio = self._items.get(item_id)
-        wire = self.settings.format
-        encoded = None if audio is None else wire_bytes(audio, wire.encoding, wire.rate)
-        self._emit(m.ItemRetrieved(item, encoded))
-
-    def _delete(self, item_id: str) -> None:
-        self._items.delete(item_id)
-        job = self._jobs.find(item_id)
-        if job is not None:
-            job.delete()
-        self._emit(m.ItemDeleted(item_id))
-
-    def _create(self, command: m.CreateItem) -> None:
-        given = command.item.get("id")
-        item_id = given if isinstance(given, str) and given else self._new_id("item")
-        if item_id in self._items:
-            raise CallerError(f"Item with id '{item_id}' already exists.", code="invalid_value", param="item.id")
-        item = m.Item(item_id, raw=command.item)
-        self._emit(m.ItemAdded(item, self._items.insert(item, command.previous_item_id)))
 
     def _stall_deadline(self) -> float | None:
         """When the open turn ends for want of audio; never while scores are awaited or the client kept waiting."""

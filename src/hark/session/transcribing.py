@@ -21,6 +21,7 @@ from hark.session.buffer import AudioBuffer
 from hark.session.items import Items
 from hark.session.jobs import Job, Request
 from hark.session.lane import Lane
+from hark.session.pace import PaceCheck
 
 ENGINE_PATIENCE_S: Final = 60.0
 
@@ -44,13 +45,26 @@ class Recipe(Struct, frozen=True):
 
 
 class Transcribing:
-    def __init__(self, buffer: AudioBuffer, items: Items, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self, buffer: AudioBuffer, items: Items, emit: Callable[[Event], None], *, judges_pace: bool = True
+    ) -> None:
         self.lane = Lane(ENGINE_PATIENCE_S)
+        self._judges_pace = judges_pace
+        self._pace: PaceCheck | None = None
         self._buffer = buffer
         self._items = items
         self._emit = emit
         self._jobs: deque[tuple[Job, Recipe]] = deque()
-        self._asked: tuple[Job, Recipe, Request] | None = None
+        self._asked: tuple[Job, Recipe, Request, Transcribe] | None = None
+
+    def expect_rate(self, rate: int) -> None:
+        """From now on audio is declared as having so many samples a second."""
+        if self._judges_pace and (self._pace is None or self._pace.rate != rate):
+            self._pace = PaceCheck(rate)
+
+    def take_notice(self) -> str | None:
+        """What the log should say of the speech, once."""
+        return self._pace.take_notice() if self._pace else None
 
     @property
     def busy(self) -> bool:
@@ -77,8 +91,7 @@ class Transcribing:
         if request is None:
             return None
         self.lane.launch(work_id, now)
-        self._asked = (job, recipe, request)
-        return Transcribe(
+        work = Transcribe(
             id=work_id,
             engine=recipe.card.engine,
             audio=self._buffer.slice(request.stretch.first, request.stretch.last),
@@ -87,10 +100,18 @@ class Transcribing:
             prompt=recipe.prompt,
             keywords=recipe.keywords,
         )
+        self._asked = (job, recipe, request, work)
+        return work
+
+    def request_trial(self, work_id: int, now: float) -> Transcribe | None:
+        """A request that serves the log alone, while nothing else is asked."""
+        return self._pace.request(work_id, now) if self._pace and self.lane.idle else None
 
     def accept(self, result: Result) -> None:
         if self.lane.settle(result):
             self._answered(result.error if isinstance(result, WorkFailed) else result)
+        elif self._pace:
+            self._pace.accept(result)
 
     def give_up(self) -> None:
         """The engine did not answer in time."""
@@ -99,8 +120,10 @@ class Transcribing:
 
     def _answered(self, answer: Result | HarkError) -> None:
         assert self._asked is not None
-        (job, recipe, request), self._asked = self._asked, None
+        (job, recipe, request, work), self._asked = self._asked, None
         if isinstance(answer, Transcribed):
+            if self._pace and request.final:
+                self._pace.hear(work, answer.hypothesis)
             self._say(job, recipe, job.answer(request, answer.hypothesis))
         else:
             error = answer if isinstance(answer, HarkError) else ModelError("The model gave something else than text.")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from hark.core.settings import Eagerness, TurnDetection
 from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, to_samples
@@ -75,7 +75,14 @@ class Stopped(Struct, frozen=True):
     end: int
 
 
-Signal: TypeAlias = Started | Stopped
+class Idled(Struct, frozen=True):
+    """Nobody spoke from sample `start` to `end`, and that was long enough for the client to hear of it."""
+
+    start: int
+    end: int
+
+
+Signal: TypeAlias = Started | Stopped | Idled
 
 
 class Pause(Struct, frozen=True):
@@ -92,6 +99,8 @@ class Detector(Protocol):
     announces: bool
     voiced_level: float
     pause: Pause | None = None
+    silence_from: int | None = None
+    """Where the item begins that may come without speech, for its audio is kept; None if none may come."""
 
     def feed(self, window: int, probability: float) -> Signal | None:
         """The next window, by number, and its probability of speech."""
@@ -122,6 +131,10 @@ class _Onset:
         self._run = self._run + 1 if probability >= self._threshold else 0
         return self._run >= ONSET_WINDOWS
 
+    @property
+    def running(self) -> bool:
+        return self._run > 0
+
     def reset(self) -> None:
         self._run = 0
 
@@ -134,7 +147,7 @@ class Manual(Detector):
     def __init__(self, floor: int = 0) -> None:
         self.voiced_level = _voiced_level(MANUAL_THRESHOLD)
         self._onset = _Onset(MANUAL_THRESHOLD)
-        self._floor = floor
+        self._floor = self.silence_from = floor
         self._speaking = False
 
     def feed(self, window: int, probability: float) -> Signal | None:
@@ -145,7 +158,7 @@ class Manual(Detector):
         return Started(self._floor, max(self._floor, heard - ONSET_WINDOWS * WINDOW_SAMPLES))
 
     def rest(self, floor: int) -> None:
-        self._floor = floor
+        self._floor = self.silence_from = floor
         self._speaking = False
         self._onset.reset()
 
@@ -163,14 +176,16 @@ class Server(Detector):
         self._onset = _Onset(settings.threshold)
         self._padding = to_samples(settings.prefix_padding_ms)
         self._silence = to_samples(settings.silence_duration_ms)
+        self._idle = to_samples(settings.idle_timeout_ms) if settings.idle_timeout_ms else None
         self._floor = floor
         self._last_voiced: int | None = None  # end of the last voiced window while speech goes on
+        self._expect_silence(floor)
 
     def feed(self, window: int, probability: float) -> Signal | None:
         end = (window + 1) * WINDOW_SAMPLES
         if self._last_voiced is None:
             if not self._onset.feed(probability):
-                return None
+                return self._wait(end)
             self._last_voiced = end
             speech = max(self._floor, end - ONSET_WINDOWS * WINDOW_SAMPLES)
             return Started(max(self._floor, speech - self._padding), speech)
@@ -181,12 +196,26 @@ class Server(Detector):
             return None
         stop = self._last_voiced + self._silence
         self.rest(self._last_voiced)
+        self._expect_silence(stop)
         return Stopped(stop)
+
+    def _wait(self, end: int) -> Idled | None:
+        """Nobody speaks. What may become speech with the next window is no silence."""
+        start = self.silence_from
+        if start is None or self._idle is None or end - start < self._idle or self._onset.running:
+            return None
+        self.silence_from = None  # once is enough, until somebody has spoken again
+        self._floor = max(self._floor, start + self._idle)
+        return Idled(start, start + self._idle)
+
+    def _expect_silence(self, start: int) -> None:
+        self.silence_from = None if self._idle is None else start
 
     def rest(self, floor: int) -> None:
         self._floor = floor
         self._last_voiced = None
         self._onset.reset()
+        self._expect_silence(floor)
 
     def carry_on(self, last_voiced: int) -> None:
         self._last_voiced = last_voiced
@@ -196,7 +225,7 @@ class Semantic(Server):
     """turn_detection semantic_vad: server_vad whose silence is set anew for each pause, once it has been judged."""
 
     def __init__(self, settings: TurnDetection, floor: int = 0) -> None:
-        super().__init__(settings, floor)
+        super().__init__(structs.replace(settings, idle_timeout_ms=None), floor)  # server_vad's alone (contract D.5)
         self._patience = PATIENCE[settings.eagerness]
         self._least = self._patience.silence(1.0)
         self._silence = self._patience.silence(0.0)  # it counts for judged pauses alone: see `holds`
