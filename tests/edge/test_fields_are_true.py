@@ -171,6 +171,7 @@ def silence_is_told(wire, change):
 
 def hum(wire):
     """How loud steady noise is in the item that is kept of it, after what it takes to be learnt."""
+    wire.ask("session.update", session={"turn_detection": None})  # which keeps silence until it is committed
     noise = np.random.default_rng(0).normal(0, 300, 72_000).astype("<i2")
     wire.append(noise.tobytes())
     wire.send("input_audio_buffer.commit")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
@@ -36,6 +37,7 @@ CREATE TABLE IF NOT EXISTS audio (
     key_id TEXT NOT NULL, minute INTEGER NOT NULL, samples INTEGER NOT NULL, PRIMARY KEY (key_id, minute)
 ) STRICT, WITHOUT ROWID;
 """
+_PATIENCE_S: Final = 5.0  # with another connection that writes
 _VERSION: Final = 1  # of the schema; a file that says less, or nothing, is brought up to it
 _COLUMNS: Final = "id, name, created_at, expires_at, revoked_at, origins, max_sessions, audio_minutes_per_hour"
 
@@ -144,8 +146,8 @@ class Store:
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             self._create()
-            with closing(sqlite3.connect(self.path, timeout=5)) as database:
-                database.execute("PRAGMA journal_mode = WAL")
+            with closing(sqlite3.connect(self.path, timeout=_PATIENCE_S)) as database:
+                _use_wal(database)
                 if database.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
                     _upgrade(database)
                 with database:
@@ -161,6 +163,19 @@ class Store:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with suppress(FileExistsError):  # another process was faster
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _use_wal(database: sqlite3.Connection) -> None:
+    """Once a file is switched it stays so. Unlike any other statement, the switch does not wait for other connections,
+    but fails at once (SQLite, "PRAGMA journal_mode"), so the first users of a new file would fail each other."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _upgrade(database: sqlite3.Connection) -> None:
