@@ -53,6 +53,18 @@ def test_output_is_the_same_to_the_bit_for_any_chunks_and_as_long_as_the_input(k
     assert np.array_equal(np.concatenate(pieces), denoised(audio, kind, strength))
 
 
+@pytest.mark.parametrize("pushed", [0, 1, 255, 256, 3_000, 3_333])
+@pytest.mark.parametrize("more", [0, 1, 600])
+def test_the_tail_is_what_a_flush_would_give_and_changes_nothing(pushed, more):
+    audio = noise(8_000)
+    denoiser, other = Denoiser("far_field", 1.0), Denoiser("far_field", 1.0)
+    before = denoiser.push(audio[:pushed])
+    tail = denoiser.tail(audio[pushed : pushed + more])
+    assert np.array_equal(np.concatenate((before, tail)), denoised(audio[: pushed + more]))
+    other.push(audio[:pushed])
+    assert np.array_equal(denoiser.push(audio[pushed:]), other.push(audio[pushed:]))
+
+
 def test_what_is_held_back_depends_on_the_count_alone():
     one_by_one, at_once = Denoiser("near_field", 1.0), Denoiser("near_field", 1.0)
     audio = noise(3000)

@@ -14,6 +14,7 @@ from hark.core.settings import (
     NoiseReduction,
     Patch,
     SessionSettings,
+    TranscriptionPatch,
     TurnDetection,
     TurnDetectionPatch,
 )
@@ -34,7 +35,17 @@ updates = st.sampled_from(
         Patch(turn_detection=TurnDetectionPatch(silence_duration_ms=0)),
         Patch(turn_detection=TurnDetectionPatch(type="semantic_vad", eagerness="high")),
         Patch(turn_detection=TurnDetectionPatch(threshold=7.0)),
+        Patch(turn_detection=TurnDetectionPatch(type="server_vad", idle_timeout_ms=5_000)),
+        Patch(turn_detection=TurnDetectionPatch(idle_timeout_ms=None)),
+        Patch(transcription=TranscriptionPatch(model="gpt-live-transcribe")),
+        Patch(transcription=TranscriptionPatch(model="gpt-4o-transcribe")),
+        Patch(transcription=None),
         Patch(format=AudioFormat("pcm16", 16_000)),
+        Patch(format=AudioFormat("pcm16", 24_000)),
+        Patch(format=AudioFormat("pcm16", 48_000)),
+        Patch(format=AudioFormat("pcm16", 11_025)),
+        Patch(format=AudioFormat("g711_ulaw", 8_000)),
+        Patch(format=AudioFormat("g711_alaw", 8_000)),
         Patch(noise_reduction=NoiseReduction("near_field")),
         Patch(noise_reduction=NoiseReduction("far_field", strength=0.3)),
         Patch(noise_reduction=None),
@@ -45,6 +56,7 @@ commands = st.one_of(
     st.just(m.ClearAudio()),
     updates.map(lambda patch: m.UpdateSettings(patch=patch)),
     st.integers(0, 4).map(lambda n: m.DeleteItem(item_id=f"item_{n}")),
+    st.integers(0, 4).map(lambda n: m.RetrieveItem(item_id=f"item_{n}")),
     st.just(m.CreateResponse()),
 )
 scripts = st.lists(st.one_of(speech, speech, speech, commands), min_size=1, max_size=8)
@@ -85,15 +97,11 @@ def _let_answer(stage: Rehearsal, luck: st.DataObject | None) -> None:
 
 
 def history(stage: Rehearsal) -> tuple[list[object], dict[str, list[object]]]:
-    """What happened, less what may depend on speed: how items' texts interleave with other events, how text was cut
-    into deltas, whether words of an item that never came to an end were shown before, and whether an item had come to
-    its end before it was deleted."""
+    """What happened, less what may depend on speed: how items' texts interleave with other events and whether an item
+    has its text yet when it is asked for, how text was cut into deltas, whether words of an item that never
+    came to an end were shown before, and whether an item had come to its end before it was deleted."""
     texts = (m.TranscriptDelta, m.TranscriptCompleted, m.TranscriptFailed)
-    happened = [
-        (event.error.message, event.event_id) if isinstance(event, m.Refused) else event
-        for event in stage.events
-        if not isinstance(event, texts)
-    ]
+    happened = [_without_speed(event) for event in stage.events if not isinstance(event, texts)]
     deleted = {event.item_id for event in stage.events if isinstance(event, m.ItemDeleted)}
     items: dict[str, list[object]] = {}
     for event in stage.events:
@@ -101,6 +109,15 @@ def history(stage: Rehearsal) -> tuple[list[object], dict[str, list[object]]]:
             end = event if isinstance(event, m.TranscriptCompleted) else event.error.message
             items.setdefault(event.item_id, []).append(end)
     return happened, items
+
+
+def _without_speed(event: m.Event) -> object:
+    match event:
+        case m.Refused():
+            return event.error.message, event.event_id
+        case m.ItemRetrieved():
+            return event.item.id, event.audio
+    return event
 
 
 @settings(max_examples=120, deadline=None)

@@ -10,6 +10,7 @@ from rehearsal import PCM_16K, RATE, Rehearsal, say
 
 IDLE = TurnDetection(idle_timeout_ms=5_000)
 TIMED_OUT = ["SilenceTimedOut", "AudioCommitted", "ItemAdded", "TranscriptCompleted"]
+LOUDER = TurnDetectionPatch(threshold=0.7)
 TURN = ["SpeechStarted", "SpeechStopped", "AudioCommitted", "ItemAdded", "TranscriptCompleted"]
 
 
@@ -90,6 +91,20 @@ def test_it_can_be_switched_on_and_off_on_the_way():
     off = TurnDetectionPatch(idle_timeout_ms=None)
     stage.give(m.UpdateSettings(patch=Patch(turn_detection=off))).answer_all().hear(say("alpha", "bravo", 20_000))
     assert len(told(stage)) == 1
+
+
+def test_a_silence_counts_from_a_change_of_turn_detection_on():
+    """What was heard before was silence to another detector, which has told it, or was not asked to."""
+    off = staged(TurnDetection()).hear(say(60_000))
+    on = staged().hear(say(7_040))
+    assert told(on) == [(0, 5_000)]
+    for stage, change, at in ((off, TurnDetectionPatch(idle_timeout_ms=5_000), 60_000), (on, LOUDER, 7_040)):
+        before = told(stage)
+        stage.give(m.UpdateSettings(patch=Patch(turn_detection=change))).hear(say(4_800))
+        assert told(stage) == before
+        stage.hear(say(400)).give(m.RetrieveItem(item_id=stage.said(m.AudioCommitted)[-1].item_id))
+        assert told(stage) == [*before, (at, at + 5_000)]
+        assert len(stage.said(m.ItemRetrieved)[0].audio) == 2 * 5 * RATE
 
 
 @pytest.mark.parametrize("detection", [TurnDetection(type="semantic_vad", idle_timeout_ms=5_000), None])

@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from hark.core.work import Hypothesis, Token
 from hark.errors import ModelError
+from hark.session.buffer import AudioBuffer
 from hark.session.jobs import (
     EVIDENCE_WINDOWS,
     HARD_CUT,
@@ -43,7 +45,7 @@ class Talk:
         return self
 
     def close(self):
-        self.job.close(self.window * W, self.window * W)
+        self.job.close(self.window * W)
         return self.job
 
 
@@ -78,11 +80,17 @@ def test_a_job_without_a_voiced_window_asks_nothing_and_is_empty():
     assert job.transcript.text == ""
 
 
-def test_audio_that_a_resampler_held_back_at_the_end_is_left_out():
-    job = Talk().hear(30, 0.9).job
-    job.close(30 * W + 20, 30 * W + 4)
-    assert job.request().stretch.last == 30 * W + 4
-    assert job.end == 30 * W + 20
+def test_what_was_held_back_at_the_end_is_heard_as_it_was_known_then():
+    """The buffer holds something else there by the time the model is asked."""
+    job, buffer = Talk().hear(30, 0.9).job, AudioBuffer()
+    buffer.append(np.full(30 * W + 4, 0.25, np.float32))
+    job.close(30 * W + 20, np.full(16, 0.5, np.float32))
+    buffer.append(np.ones(W, np.float32))
+    stretch = job.request().stretch
+    assert stretch.last == job.end == 30 * W + 20
+    assert job.audio(buffer, stretch)[-20:].tolist() == [0.25] * 4 + [0.5] * 16
+    assert job.audio(buffer, Stretch(0, 30 * W + 2))[-4:].tolist() == [0.25] * 4
+    assert job.audio(buffer, Stretch(30 * W + 10, job.end)).tolist() == [0.5] * 10
 
 
 # ---- partial hypotheses
@@ -301,7 +309,7 @@ def test_invented_text_is_not_told():
 )
 def test_audio_costs_ten_tokens_a_second_begun_ones_too(samples, tokens):
     job = Job("item_1", 500, LEVEL)
-    job.close(500 + samples, 500 + samples)
+    job.close(500 + samples)
     usage = job.usage("tokens", "a prompt")
     assert (usage.kind, usage.input_audio_tokens, usage.input_text_tokens) == ("tokens", tokens, 2)
     assert usage.seconds == samples / SECOND

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from hark.audio.denoise import Denoiser
-from hark.core.settings import AudioFormat, NoiseReduction, SessionSettings
-from hark.core.work import WINDOW_SAMPLES, ScoreVoice
+from hark.audio.formats import SAMPLE_BYTES
+from hark.audio.intake import wire_bytes
+from hark.core import messages as m
+from hark.core.settings import AudioFormat, NoiseReduction, SessionSettings, TurnDetection
+from hark.core.work import WINDOW_SAMPLES, ScoreVoice, Transcribe
 from hark.session.frontend import FrontEnd
+from hark.session.jobs import LEAD
 from rehearsal import PCM_16K, Rehearsal, pcm, say
 
 WIRE = AudioFormat("pcm16", 16_000)
@@ -125,3 +129,33 @@ def test_a_change_in_mid_turn_keeps_the_turn():
     assert [work for work in stage.asked if isinstance(work, ScoreVoice)]
     kinds = [type(event).__name__ for event in stage.events]
     assert kinds.count("SpeechStarted") == kinds.count("SpeechStopped") == kinds.count("TranscriptCompleted") == 1
+
+
+@pytest.mark.parametrize("wire", [WIRE, AudioFormat("pcm16", 24_000), AudioFormat("g711_ulaw", 8_000)])
+@pytest.mark.parametrize("noise_reduction", [None, NEAR, FAR])
+@pytest.mark.parametrize("turn_detection", [None, TurnDetection()])
+def test_a_commit_in_mid_word_holds_the_audio_to_its_last_sample(wire, noise_reduction, turn_detection):
+    """What resampler and denoiser hold back is in the item and is heard, whatever comes next and however late."""
+    settings = SessionSettings(format=wire, noise_reduction=noise_reduction, turn_detection=turn_detection)
+    stage = Rehearsal(settings)
+    spoken = wire_bytes(say(640, "alpha", "bravo", "charlie"), wire.encoding, wire.rate)
+    stage.give(m.AppendAudio(audio=spoken)).score_all().give(m.CommitAudio())
+    stage.give(m.AppendAudio(audio=bytes(8_000))).answer_all()
+    work = next(work for work in stage.asked if isinstance(work, Transcribe) and work.final)
+    assert len(work.audio) == (1_240 - 640) * 16 + LEAD
+    assert np.abs(work.audio[-64:-16]).min() > 0.01, "the square wave of the word, and no silence in its place"
+    [done] = stage.said(m.TranscriptCompleted)
+    assert done.audio_end_ms == 1_240
+    stage.give(m.RetrieveItem(item_id=done.item_id))
+    [item] = stage.said(m.ItemRetrieved)
+    expected_ms = done.audio_end_ms - done.audio_start_ms
+    assert len(item.audio) == expected_ms * wire.rate * SAMPLE_BYTES[wire.encoding] // 1_000
+
+
+def test_a_commit_of_silence_holds_all_of_it_in_every_mode():
+    for mode in (None, TurnDetection(), TurnDetection(type="semantic_vad")):
+        stage = Rehearsal(SessionSettings(turn_detection=mode, **PCM_16K)).hear(say(5_000)).give(m.CommitAudio())
+        [committed] = stage.said(m.AudioCommitted)
+        stage.answer_all().give(m.RetrieveItem(item_id=committed.item_id))
+        [item] = stage.said(m.ItemRetrieved)
+        assert len(item.audio) == 2 * 5 * 16_000

@@ -20,6 +20,7 @@ how it was cut into chunks. Held back are 256 to 511 samples (16 to 32 ms). Refu
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Final, Literal
 
@@ -98,6 +99,11 @@ class Denoiser:
         early = min(self._early, len(result))
         self._early -= early
         return np.clip(result[early:], -1, 1)
+
+    def tail(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is held back and `audio`, as if silence followed; the state stays as it is, as if never asked."""
+        ahead = copy.copy(self)  # enough, for a step replaces arrays and never writes into them
+        return np.concatenate((ahead.push(audio), ahead.flush()))
 
     def flush(self) -> NDArray[np.float32]:
         """The samples still held back, as if silence followed. That ends the stream."""

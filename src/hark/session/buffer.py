@@ -11,6 +11,7 @@ import numpy as np
 
 from hark.core.work import SAMPLE_RATE, Audio
 
+NO_AUDIO: Final[Audio] = np.zeros(0, np.float32)
 _FIRST_CAPACITY: Final = 4 * SAMPLE_RATE
 
 

@@ -19,7 +19,7 @@ from hark.audio.denoise import Denoiser
 from hark.audio.intake import Intake
 from hark.core.settings import AudioFormat, NoiseReduction
 from hark.core.work import WINDOW_SAMPLES, Audio, Result, ScoreVoice, VoiceScored, VoiceState
-from hark.session.buffer import AudioBuffer
+from hark.session.buffer import NO_AUDIO, AudioBuffer
 from hark.session.lane import Lane
 
 # A session that appends a whole file at once takes its turn with the others every 4 s of audio.
@@ -76,6 +76,15 @@ class FrontEnd:
         """What is appended from now on is in this format, and its noise is reduced like this."""
         self._take(self._intake.switch(audio_format.encoding, audio_format.rate))
         self._reduce(noise)
+
+    def tail_until(self, end: int) -> Audio:
+        """The samples from the buffer's end to `end`, `position` at most, as if silence followed: resampler and
+        denoiser hold them back, and give their places anew when more comes."""
+        missing = max(0, end - self.buffer.end)
+        audio = self._intake.tail() if missing else NO_AUDIO
+        if missing and self._denoiser is not None:
+            audio = self._denoiser.tail(audio)
+        return audio[:missing]
 
     def _take(self, audio: Audio) -> None:
         denoiser = self._denoiser

@@ -17,11 +17,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+import numpy as np
 from msgspec import Struct
 
 from hark.core.messages import Usage
-from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Hypothesis, Token, to_samples
+from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Hypothesis, Token, to_samples
 from hark.errors import HarkError
+from hark.session.buffer import NO_AUDIO, AudioBuffer
 from hark.session.transcript import Transcript
 
 # Breath and soft onsets before the first voiced window; the default prefix padding.
@@ -121,6 +123,7 @@ class Job:
         self._level = level
         self._heard_tokens = 0
         self._failures = 0
+        self._tail = NO_AUDIO
         self._segments = deque([Segment(start)])
 
     # ---- the turn ------------------------------------------------------------------------------------------------
@@ -145,13 +148,14 @@ class Job:
                 rest.hear(later, score, self._level)
         segment.last_voiced = min(segment.last_voiced, cut)
 
-    def close(self, end: int, held: int) -> None:
-        """The turn ended at sample `end`; its audio is there up to `held`, for a resampler holds a millisecond back.
-        That is left out, or the text would depend on when it is asked for."""
+    def close(self, end: int, tail: Audio = NO_AUDIO) -> None:
+        """The turn ended at sample `end`. `tail` is the last of it, as it was known then: the buffer will hold
+        something else there once more has come, and the text would depend on when it is asked for."""
         self.end = end
+        self._tail = tail
         if self._segments:
             last = self._segments[-1]
-            last.end = max(last.start, min(end, held))
+            last.end = max(last.start, end)
 
     def fail(self, error: HarkError) -> None:
         """Ask no more; the item ends as failed."""
@@ -192,6 +196,14 @@ class Job:
         known = segment.answered.last if segment.answered else stretch.first
         step = max(PARTIAL_STEP, (stretch.last - stretch.first) // PARTIAL_SHARE)
         return Request(stretch, final=False) if stretch.last - known >= step else None
+
+    def audio(self, buffer: AudioBuffer, stretch: Stretch) -> Audio:
+        """What the model is to hear of `stretch`."""
+        if self.end is None or not len(self._tail):
+            return buffer.slice(stretch.first, stretch.last)
+        held = self.end - len(self._tail)
+        rest = self._tail[max(0, stretch.first - held) : max(0, stretch.last - held)]
+        return np.concatenate((buffer.slice(stretch.first, min(stretch.last, held)), rest))
 
     def answer(self, request: Request, hypothesis: Hypothesis) -> list[Token]:
         """What the model said to `request`; returns the tokens that are settled by it."""

@@ -49,8 +49,9 @@ class Listening:
         notice, self._notice = self._notice, None
         return notice
 
-    def switch(self, detection: TurnDetection | None, floor: int) -> None:
-        self.detector = detector(detection, floor)
+    def switch(self, detection: TurnDetection | None, floor: int, heard: int) -> None:
+        """From sample `heard` on, turns are found like this; none begins before `floor`."""
+        self.detector = detector(detection, floor, heard)
 
     def hear(self, scored: list[tuple[int, float]]) -> Iterator[tuple[int, float, Signal | None]]:
         """Take (window, probability) of new windows; each window that can be decided by now, with what became of it."""

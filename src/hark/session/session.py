@@ -26,6 +26,7 @@ from hark.core.settings import SessionSettings
 from hark.core.work import (
     SAMPLE_RATE,
     WINDOW_SAMPLES,
+    Audio,
     Result,
     Transcribed,
     TurnJudged,
@@ -40,7 +41,7 @@ from hark.session.configuration import Configuration, FindModel
 from hark.session.frontend import FrontEnd
 from hark.session.items import Items
 from hark.session.itemwork import ItemWork
-from hark.session.jobs import LEAD, Job
+from hark.session.jobs import LEAD, Job, Stretch
 from hark.session.listening import REMEMBERED, Listening
 from hark.session.transcribing import Transcribing
 from hark.session.turns import ONSET_WINDOWS, Idled, Signal, Started, Stopped
@@ -270,14 +271,17 @@ class Session:
     def _commit(self, end: int) -> None:
         """End the open turn at sample `end` and make its item; where nobody spoke, the item is empty."""
         job = self._open or self._start_job(self._floor)
-        job.close(end, self._front.buffer.end)
-        audio = self._front.buffer.slice(job.start, end) if end - job.start <= MAX_KEPT_AUDIO else None
+        job.close(end, self._front.tail_until(end))
         item = m.Item(job.item_id)
-        previous = self._items.add(item, audio)
+        previous = self._items.add(item, self._whole(job, end))
         self._emit(m.AudioCommitted(job.item_id, previous))
         self._emit(m.ItemAdded(item, previous))
         self._open = None
         self._floor = end
+
+    def _whole(self, job: Job, end: int) -> Audio | None:
+        """The audio of the turn that ended at `end`, unless it is long."""
+        return None if end - job.start > MAX_KEPT_AUDIO else job.audio(self._front.buffer, Stretch(job.start, end))
 
     def _forget(self) -> None:
         """Drop audio that nothing can ask for any more."""
@@ -287,10 +291,10 @@ class Session:
         keep = min(idle, self._jobs.needs_from if self._jobs.needs_from is not None else idle)
         if self._open is not None:
             keep = min(keep, self._heard - REMEMBERED)
-        # The item that is to come may be asked for.
-        begins = self._open.start if self._open else self._ears.detector.silence_from
-        if begins is not None and self._front.position - begins <= MAX_KEPT_AUDIO:
-            keep = min(keep, begins)
+        # The item that is to come may be asked for, and a commit makes one of silence too.
+        for begins in (self._open.start,) if self._open else (self._floor, self._ears.detector.silence_from):
+            if begins is not None and self._front.position - begins <= MAX_KEPT_AUDIO:
+                keep = min(keep, begins)
         self._front.buffer.drop_before(keep)
 
     # ---- commands ------------------------------------------------------------------------------------------------
@@ -345,7 +349,7 @@ class Session:
         self._ears.detector.rest(self._floor)
         job, self._open = self._open, None
         if job is not None:
-            job.close(self._floor, self._front.buffer.end)
+            job.close(self._floor)
             if not job.announced:
                 job.delete()
             message = "The audio of this item was cleared by the client before it was committed."
@@ -363,7 +367,7 @@ class Session:
             self._swap_detector()
 
     def _swap_detector(self) -> None:
-        self._ears.switch(self.settings.turn_detection, self._floor)
+        self._ears.switch(self.settings.turn_detection, self._floor, self._heard)
         if self._open is not None:
             self._ears.detector.carry_on(self._open.last_voiced)
             self._announce(self._open)

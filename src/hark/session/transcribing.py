@@ -94,7 +94,7 @@ class Transcribing:
         work = Transcribe(
             id=work_id,
             engine=recipe.card.engine,
-            audio=self._buffer.slice(request.stretch.first, request.stretch.last),
+            audio=job.audio(self._buffer, request.stretch),
             final=request.final,
             language=recipe.language,
             prompt=recipe.prompt,

@@ -100,7 +100,7 @@ class Detector(Protocol):
     voiced_level: float
     pause: Pause | None = None
     silence_from: int | None = None
-    """Where the item begins that may come without speech, for its audio is kept; None if none may come."""
+    """Where the silence begins that may become an item, for its audio is kept; None if none may."""
 
     def feed(self, window: int, probability: float) -> Signal | None:
         """The next window, by number, and its probability of speech."""
@@ -147,7 +147,7 @@ class Manual(Detector):
     def __init__(self, floor: int = 0) -> None:
         self.voiced_level = _voiced_level(MANUAL_THRESHOLD)
         self._onset = _Onset(MANUAL_THRESHOLD)
-        self._floor = self.silence_from = floor
+        self._floor = floor
         self._speaking = False
 
     def feed(self, window: int, probability: float) -> Signal | None:
@@ -158,7 +158,7 @@ class Manual(Detector):
         return Started(self._floor, max(self._floor, heard - ONSET_WINDOWS * WINDOW_SAMPLES))
 
     def rest(self, floor: int) -> None:
-        self._floor = self.silence_from = floor
+        self._floor = floor
         self._speaking = False
         self._onset.reset()
 
@@ -171,7 +171,7 @@ class Server(Detector):
 
     announces = True
 
-    def __init__(self, settings: TurnDetection, floor: int = 0) -> None:
+    def __init__(self, settings: TurnDetection, floor: int = 0, heard: int = 0) -> None:
         self.voiced_level = _voiced_level(settings.threshold)
         self._onset = _Onset(settings.threshold)
         self._padding = to_samples(settings.prefix_padding_ms)
@@ -179,7 +179,7 @@ class Server(Detector):
         self._idle = to_samples(settings.idle_timeout_ms) if settings.idle_timeout_ms else None
         self._floor = floor
         self._last_voiced: int | None = None  # end of the last voiced window while speech goes on
-        self._expect_silence(floor)
+        self._expect_silence(max(floor, heard))
 
     def feed(self, window: int, probability: float) -> Signal | None:
         end = (window + 1) * WINDOW_SAMPLES
@@ -255,11 +255,12 @@ class Semantic(Server):
         self.pause = self._judging = None
 
 
-def detector(settings: TurnDetection | None, floor: int) -> Detector:
-    """The detector for these settings; no turn of it begins before sample `floor`."""
+def detector(settings: TurnDetection | None, floor: int, heard: int = 0) -> Detector:
+    """The detector for these settings; no turn of it begins before sample `floor`, and of silence it has to tell only
+    from `heard` on, where it takes over."""
     if settings is None:
         return Manual(floor)
-    return Semantic(settings, floor) if settings.type == "semantic_vad" else Server(settings, floor)
+    return Semantic(settings, floor) if settings.type == "semantic_vad" else Server(settings, floor, heard)
 
 
 def _voiced_level(threshold: float) -> float:
