@@ -91,6 +91,8 @@ def main() -> None:
 def collect(folder: Path, noises: int) -> Iterator[Sample]:
     clips = [json.loads(line) for line in (folder / "manifest.jsonl").read_text("utf-8").splitlines() if line.strip()]
     sounds = [read_audio(folder / clip["file"]) for clip in clips if clip["kind"] == "noise"]
+    if not sounds:
+        raise SystemExit(f"Expected clips of the kind 'noise' in {folder / 'manifest.jsonl'}; there are none.")
     spoken = [clip for clip in clips if clip["language"].startswith("en") and clip["score"] == "wer"]
     read = [clip for clip in spoken if clip["kind"] == "read" and clip["duration_s"] <= LONGEST_S]
     for clip in spoken:
@@ -100,7 +102,7 @@ def collect(folder: Path, noises: int) -> Iterator[Sample]:
         speech = read_audio(folder / clip["file"])
         yield Sample("clean", _half(clip), clip, speech)
         for turn in range(noises):
-            place = (number + turn * (len(sounds) // noises)) % len(sounds)
+            place = (number + turn * max(1, len(sounds) // noises)) % len(sounds)
             for level_db in LEVELS_DB:
                 seed = zlib.crc32(f"{clip['id']} {place}".encode())
                 yield Sample(f"{level_db} dB", _half(clip), clip, mix(speech, sounds[place], level_db, seed))

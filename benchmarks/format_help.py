@@ -41,7 +41,11 @@ CHUNK: Final = 4_800
 CLIPS_OF_A_TALKER: Final = 4
 # (true rate, declared rate)
 RATES: Final = (
+    (8_000, 8_000),
+    (16_000, 16_000),
     (24_000, 24_000),
+    (44_100, 44_100),
+    (48_000, 48_000),
     (16_000, 24_000),
     (24_000, 16_000),
     (48_000, 24_000),
@@ -115,8 +119,9 @@ def rates(clips: list[Clip], audio: Callable[[Clip], Audio]) -> list[dict[str, A
     talkers: dict[str, list[Audio]] = defaultdict(list)
     for clip in clips:
         words = clip["language"].startswith("en") and not clip["score"].startswith("no")
-        if words and clip["kind"] != "command" and len(talkers[clip["speaker"]]) < CLIPS_OF_A_TALKER:
-            talkers[clip["speaker"]].append(audio(clip))
+        talker = clip.get("speaker") or clip["id"]
+        if words and clip["kind"] != "command" and len(talkers[talker]) < CLIPS_OF_A_TALKER:
+            talkers[talker].append(audio(clip))
     rows = []
     for true, declared in RATES:
         tally: Counter[str] = Counter()

@@ -189,13 +189,13 @@ class Tally:
 
     def figures(self) -> dict[str, Any]:
         every = [wrong for ended in self.ended.values() for wrong in ended]
-        left, audio = (np.array([delay[kind] for delay in self.delays]) * 1000 / SAMPLE_RATE for kind in (0, 1))
+        left, audio = ([delay[kind] * 1000 / SAMPLE_RATE for delay in self.delays] for kind in (0, 1))
         return {
             "wrong_end_share": _share(every),
-            "delay_ms_median": round(float(np.median(left))),
-            "delay_ms_p95": round(float(np.quantile(left, 0.95))),
-            "audio_delay_ms_median": round(float(np.median(audio))),
-            "audio_delay_ms_p95": round(float(np.quantile(audio, 0.95))),
+            "delay_ms_median": _quantile(left, 0.5),
+            "delay_ms_p95": _quantile(left, 0.95),
+            "audio_delay_ms_median": _quantile(audio, 0.5),
+            "audio_delay_ms_p95": _quantile(audio, 0.95),
             "wrong_end_share_by_pause": {how: _share(ended) for how, ended in self.ended.items()},
             "pauses": {how: len(ended) for how, ended in self.ended.items()},
             "ends": len(self.delays),
@@ -205,6 +205,10 @@ class Tally:
 
 def _share(ended: list[bool]) -> float | None:
     return round(sum(ended) / len(ended), 4) if ended else None
+
+
+def _quantile(values: list[float], share: float) -> int | None:
+    return round(float(np.quantile(values, share))) if values else None
 
 
 def measure(folder: Path, clips: list[Clip], models: Models, console: Console) -> dict[str, Any]:
@@ -225,8 +229,8 @@ def measure(folder: Path, clips: list[Clip], models: Models, console: Console) -
         report[mode]["no_speech_empty"] = sum(not text for text in texts.values())
         report[mode]["no_speech_not_empty"] = sorted(name for name, text in texts.items() if text)
     report["no_speech_clips"] = len(silent)
-    report["judge_ms_median"] = round(float(np.median(models.judge_s)) * 1000)
-    report["judge_ms_p95"] = round(float(np.quantile(models.judge_s, 0.95)) * 1000)
+    report["judge_ms_median"] = _quantile([1000 * took for took in models.judge_s], 0.5)
+    report["judge_ms_p95"] = _quantile([1000 * took for took in models.judge_s], 0.95)
     report["machine"] = machine()
     return report
 

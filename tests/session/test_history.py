@@ -103,10 +103,15 @@ def history(stage: Rehearsal) -> tuple[list[object], dict[str, list[object]]]:
     texts = (m.TranscriptDelta, m.TranscriptCompleted, m.TranscriptFailed)
     happened = [_without_speed(event) for event in stage.events if not isinstance(event, texts)]
     deleted = {event.item_id for event in stage.events if isinstance(event, m.ItemDeleted)}
+    # Resampled, the square waves of the scripted words cross nought, and what the engine hears in them is no text of
+    # which a partial hypothesis has the beginning.
+    garbled = any(event.session.settings.format != PCM_16K["format"] for event in stage.said(m.SessionUpdated))
     items: dict[str, list[object]] = {}
     for event in stage.events:
         if isinstance(event, m.TranscriptCompleted | m.TranscriptFailed) and event.item_id not in deleted:
             end = event if isinstance(event, m.TranscriptCompleted) else event.error.message
+            if isinstance(end, m.TranscriptCompleted) and garbled:
+                end = end.audio_start_ms, end.audio_end_ms
             items.setdefault(event.item_id, []).append(end)
     return happened, items
 

@@ -6,7 +6,7 @@ import pytest
 from hark.core.work import SAMPLE_RATE, Hypothesis, ScoreVoice, Token, Transcribe, Transcribed, WorkFailed
 from hark.errors import ModelError
 from hark.models.scripted import WORDS
-from hark.session.pace import TRIALS, PaceCheck, played_at
+from hark.session.pace import TRIALS, PaceCheck, others, played_at
 from rehearsal import Rehearsal, say
 
 DECLARED = 24_000
@@ -44,6 +44,12 @@ def test_a_wrong_rate_is_named(true_rate, said):
     assert said in notice
     assert f"best as {true_rate}" in notice
     assert check.take_notice() is None, "once"
+
+
+def test_every_rate_has_others_to_try_and_none_that_sounds_the_same():
+    assert others(24_000) == [16_000, 44_100, 48_000]
+    assert others(44_100) == others(48_000) == [24_000]
+    assert all(others(rate) for rate in range(8_000, 48_001))
 
 
 def test_right_speech_is_never_tried():

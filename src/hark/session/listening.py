@@ -17,7 +17,7 @@ from hark.session.buffer import AudioBuffer
 from hark.session.lane import Lane
 from hark.session.turns import JUDGE_AFTER, JUDGED_SAMPLES, ONSET_WINDOWS, Pause, Signal, detector
 
-# A judgement takes a tenth of a second; one that takes so long finds a machine with more work than it can do.
+# A judgement takes some 30 ms; one that takes so long finds a machine with more work than it can do.
 JUDGE_PATIENCE_S: Final = 1.0
 # What a judgement may still need lies no further back than this from what was heard.
 REMEMBERED: Final = JUDGED_SAMPLES + JUDGE_AFTER

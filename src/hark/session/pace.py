@@ -3,7 +3,7 @@
 Nothing on the wire tells 16 kHz audio that is declared as 24 kHz from a fast talker with a high voice. The model that
 transcribes can: it is surer of speech at the speed at which it was spoken. So where words come at an unlikely pace, or
 the model is unsure, one stretch that it has heard already is tried again as if at each of the usual rates, and if it is
-surer of one of these by a margin, the log is told (figures in docs/turns.md).
+surer of one of these by a margin, the log is told (figures in docs/audio.md).
 
 Rule: a few requests a session, made only while nothing else is asked. No transcript changes, and nothing is said to the
 client. Engines that give no probabilities are never doubted. Refuses: to judge by a single short sentence.
@@ -34,6 +34,8 @@ TRIALS: Final = 4
 USUAL_RATES: Final = (8_000, 16_000, 24_000, 44_100, 48_000)
 # Beyond a factor of two speech is not taken for speech in the first place.
 FURTHEST: Final = 2.0
+# A talker at 44.1 and at 48 kHz sounds alike, and the model may be surer of either: such a notice would be chance.
+NEAREST: Final = 1.2
 
 
 class PaceCheck:
@@ -75,8 +77,7 @@ class PaceCheck:
             return
         self._trials += 1
         self._said, self._sure, self._least_words = request, doubt / len(hypothesis.tokens), words // 2
-        lowest, highest = self.rate / FURTHEST, self.rate * FURTHEST
-        self._to_try = [rate for rate in USUAL_RATES if rate != self.rate and lowest <= rate <= highest]
+        self._to_try = others(self.rate)
         self._best = (self._sure + MARGIN, 0)
 
     def request(self, work_id: int, now: float) -> Transcribe | None:
@@ -112,6 +113,11 @@ class PaceCheck:
                 f"The speech sounds {speed}: it is declared as {self.rate} samples a second and is understood best as "
                 f"{rate}. Set the session's rate to that of the audio, or resample the audio to {self.rate}."
             )
+
+
+def others(rate: int) -> list[int]:
+    """The rates that audio may have which is declared as `rate`: one at least, whatever it is."""
+    return [usual for usual in USUAL_RATES if NEAREST <= max(usual / rate, rate / usual) <= FURTHEST]
 
 
 def played_at(audio: Audio, factor: float) -> Audio:
