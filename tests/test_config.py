@@ -46,6 +46,9 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "allow_anonymous": "true", "aliases": "fast=m", "transcription_model": "whisper-1",
         "session_model": "gpt-realtime-mini", "models_dir": "models", "data_dir": "data", "threads": "2",
         "max_session_minutes": "5", "max_file_mb": "5", "max_file_minutes": "5", "log_level": "debug",
+        "tls_cert": "cert.pem", "tls_key": "key.pem", "tls_self_signed": "true", "webrtc_ports": "50000-50099",
+        "webrtc_address": "203.0.113.5", "webrtc_stun": "stun:a.example", "webrtc_turn": "turn:a.example",
+        "webrtc_turn_username": "u", "webrtc_turn_password": "p",
     }  # fmt: skip
     assert given.keys() >= {name for name, field in Settings.model_fields.items() if field.description}
     for name, value in given.items():
@@ -136,3 +139,27 @@ def test_the_key_is_not_shown():
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
         assert KEY not in shown
     assert settings.api_key.get_secret_value() == KEY
+
+
+@pytest.mark.parametrize("options", [
+    {"tls_cert": "cert.pem"},
+    {"tls_key": "key.pem"},
+    {"tls_cert": "cert.pem", "tls_key": "key.pem", "tls_self_signed": True},
+    {"webrtc_ports": "50099-50000"},
+    {"webrtc_ports": "80-90"},
+    {"webrtc_ports": "many"},
+    {"webrtc_address": "hark.example"},
+    {"webrtc_stun": "stun.example:3478"},
+    {"webrtc_turn": "stun:turn.example"},
+])  # fmt: skip
+def test_options_of_calls_and_certificates_that_cannot_be(options):
+    with pytest.raises(OperatorError, match="--" + next(iter(options)).replace("_", "-")):
+        Settings(**options).check()
+
+
+def test_ports_and_addresses_of_calls():
+    settings = Settings(webrtc_ports="50000 - 50001", webrtc_address="203.0.113.5, ::1")
+    settings.check()
+    assert settings.webrtc_port_range() == (50_000, 50_001)
+    assert settings.webrtc_addresses() == ("203.0.113.5", "::1")
+    assert Settings(webrtc_ports="50000").webrtc_port_range() == (50_000, 50_000)

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,7 +22,8 @@ from hark.auth.keys import Keys
 from hark.auth.store import Store
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
-from hark.edge import guard, requests, status, unreadable
+from hark.edge import guard, requests, status, tls, unreadable
+from hark.edge.calls import Calls, either
 from hark.edge.client_secrets import ClientSecrets
 from hark.edge.limits import Limits
 from hark.edge.models import Models
@@ -34,6 +36,9 @@ from hark.models.catalog import Catalog, configured, installed
 from hark.models.pull import models_folder
 from hark.protocol.answers import Model
 from hark.protocol.sessions import answers_with_voice
+
+if TYPE_CHECKING:
+    from hark.edge.ice import Network
 
 # Where clients look for the WebSocket: OpenAI's URL; the one that people take for it (contract G.3, S1); base URLs
 # given without /v1; and Azure's.
@@ -54,14 +59,16 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 def routes(
     realtime: Realtime, secrets: ClientSecrets, models: Models, files: Transcriptions, reference: Reference
 ) -> list[BaseRoute]:
+    calls = realtime.calls
     paths = [path + slash for path in REALTIME_PATHS for slash in ("", "/")]
     return [
         Route("/", status.index),
         Route("/health", status.health),
         *reference.routes(),
         *(WebSocketRoute(path, realtime.serve) for path in paths),
+        *calls.routes(),
         *secrets.routes(),
-        *(Route(path, status.needs_websocket, methods=["GET", "POST"]) for path in paths),
+        *(Route(path, either(status.needs_websocket, calls), methods=["GET", "POST"]) for path in paths),
         *(Route(path + slash, models.index) for path in MODEL_PATHS for slash in ("", "/")),
         *(Route(path + "/{name:path}", models.show) for path in MODEL_PATHS),
         *(Route(path + "/transcriptions", files.transcribe, methods=["POST"]) for path in AUDIO_PATHS),
@@ -71,11 +78,11 @@ def routes(
     ]
 
 
-def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalCompute, limits: Limits) -> ASGIApp:
+def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalCompute, calls: Calls) -> ASGIApp:
     """The ASGI application. Its outermost layers are request ids and CORS, so that errors have them too."""
     lifetime_s, anyone = settings.max_session_minutes * 60.0, settings.allow_anonymous
-    realtime = Realtime(keys, catalog.find, compute, lifetime_s, anyone, limits, settings.session_model)
-    secrets = ClientSecrets(keys, catalog.find, lifetime_s, anyone, settings.session_model)
+    realtime = Realtime(keys, catalog.find, compute, lifetime_s, anyone, calls.limits, calls, settings.session_model)
+    secrets = ClientSecrets(keys, catalog.find, lifetime_s, calls, anyone, settings.session_model)
     table = [Model(offer.name, offer.created, offer.owned_by) for offer in catalog.offers()]
     models = Models(keys, table, lambda name: Model(name, names.created(name), names.owner(name)), anyone)
     files = Transcriptions(
@@ -84,7 +91,7 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
         compute=compute,
         max_bytes=settings.max_file_mb * 1024 * 1024,
         max_minutes=settings.max_file_minutes,
-        limits=limits,
+        limits=calls.limits,
         any_origin=anyone,
     )
     handlers = {
@@ -137,11 +144,22 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         threads=settings.threads,
     )
     limits = Limits(Store(settings.data_folder))
+    calls = Calls(
+        keys=keys,
+        find_model=catalog.find,
+        compute=compute,
+        lifetime_s=settings.max_session_minutes * 60.0,
+        limits=limits,
+        network=lambda: _network(settings),
+        any_origin=settings.allow_anonymous,
+        session_model=settings.session_model,
+    )
+    certificate = _certificate(settings)
     listener = _listen(settings)
     try:
         await compute.start(*catalog.engines())
         config = uvicorn.Config(
-            build(settings, keys, catalog, compute, limits),
+            build(settings, keys, catalog, compute, calls),
             http=unreadable.Http,
             ws=unreadable.WebSockets,
             ws_max_size=MAX_FRAME_BYTES,
@@ -152,6 +170,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=5,
+            ssl_certfile=certificate.chain if certificate else None,
+            ssl_keyfile=certificate.key if certificate else None,
         )
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -160,14 +180,40 @@ async def running(settings: Settings) -> AsyncIterator[str]:
                 if serving.done():
                     serving.result()
                 await asyncio.sleep(0.01)
-            yield _url(settings.host, listener)
+            yield _url(settings, listener)
         finally:
             server.should_exit = True
-            await serving
+            await asyncio.gather(serving, calls.stop())
     finally:
         listener.close()
         await limits.stop()
         await asyncio.to_thread(compute.stop)
+
+
+def _certificate(settings: Settings) -> tls.Certificate | None:
+    """Raises OperatorError if there should be one and it cannot be had."""
+    if settings.tls_self_signed:
+        return tls.self_signed(settings.data_folder)
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    named = tls.Certificate(settings.tls_cert.expanduser(), settings.tls_key.expanduser())
+    named.check()
+    return named
+
+
+def _network(settings: Settings) -> Network:
+    """Where calls may come, which loads aiortc."""
+    from hark.edge.ice import Network  # noqa: PLC0415
+
+    return Network(
+        loopback=not settings.open_to_strangers,
+        ports=settings.webrtc_port_range(),
+        advertised=settings.webrtc_addresses(),
+        stun=settings.webrtc_stun,
+        turn=settings.webrtc_turn,
+        turn_username=settings.webrtc_turn_username,
+        turn_password=settings.webrtc_turn_password.get_secret_value() if settings.webrtc_turn_password else None,
+    )
 
 
 def _check_session_model(name: str) -> None:
@@ -193,7 +239,7 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _url(host: str, listener: socket.socket) -> str:
-    port = listener.getsockname()[1]
+def _url(settings: Settings, listener: socket.socket) -> str:
+    host, port = settings.host, listener.getsockname()[1]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{shown}:{port}"
+    return f"http{'s' if settings.tls else ''}://{shown}:{port}"

@@ -62,6 +62,26 @@ class Settings(BaseSettings):
     max_session_minutes: int = Field(default=1_440, ge=1, description="A session ends after this time.")
     max_file_mb: int = Field(default=25, ge=1, description="Largest file that may be uploaded, in MiB.")
     max_file_minutes: int = Field(default=240, ge=1, description="Longest recording that may be uploaded.")
+    tls_cert: Path | None = Field(default=None, description="PEM file with a certificate, to serve https and wss.")
+    tls_key: Path | None = Field(default=None, description="PEM file with the key of --tls-cert.")
+    tls_self_signed: bool = Field(
+        default=False, description="Serve https and wss with a certificate that Hark makes for itself."
+    )
+    webrtc_ports: str | None = Field(
+        default=None, description="UDP ports for WebRTC calls, such as 50000-50099. Default: any free ones."
+    )
+    webrtc_address: str | None = Field(
+        default=None,
+        description="IP addresses, with commas between, at which WebRTC clients reach this server: for containers.",
+    )
+    webrtc_stun: str | None = Field(
+        default=None, description="STUN server, such as stun:stun.example.org:3478, for a server behind a NAT."
+    )
+    webrtc_turn: str | None = Field(
+        default=None, description="TURN server, such as turn:turn.example.org:3478?transport=udp."
+    )
+    webrtc_turn_username: str | None = Field(default=None, description="User name at the TURN server.")
+    webrtc_turn_password: SecretStr | None = Field(default=None, description="Password at the TURN server.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What goes to the log.")
 
     @property
@@ -73,6 +93,11 @@ class Settings(BaseSettings):
             return not ip_address(self.host).is_loopback
         except ValueError:
             return True
+
+    @property
+    def tls(self) -> bool:
+        """Whether https and wss are served."""
+        return self.tls_self_signed or self.tls_cert is not None
 
     def alias_table(self) -> dict[str, str]:
         """The names of `aliases`, each with its model. Raises OperatorError where it is not written as expected."""
@@ -88,6 +113,30 @@ class Settings(BaseSettings):
                 )
             table[name] = model
         return table
+
+    def webrtc_port_range(self) -> tuple[int, int] | None:
+        """The first and the last port. Raises OperatorError where it is no range of ports."""
+        if not self.webrtc_ports:
+            return None
+        first, _, last = (part.strip() for part in self.webrtc_ports.partition("-"))
+        if first.isdecimal() and (last or first).isdecimal() and 1_024 <= int(first) <= int(last or first) <= 65_535:
+            return int(first), int(last or first)
+        raise OperatorError(
+            f"--webrtc-ports {self.webrtc_ports}: expected two ports from 1024 to 65535, such as 50000-50099."
+        )
+
+    def webrtc_addresses(self) -> tuple[str, ...]:
+        """Raises OperatorError where one is no IP address."""
+        found = tuple(part.strip() for part in (self.webrtc_address or "").split(",") if part.strip())
+        for address in found:
+            try:
+                ip_address(address)
+            except ValueError:
+                raise OperatorError(
+                    f"--webrtc-address {self.webrtc_address}: expected IP addresses, such as 203.0.113.5; "
+                    f"got {address!r}."
+                ) from None
+        return found
 
     @property
     def data_folder(self) -> Path:
@@ -106,6 +155,13 @@ class Settings(BaseSettings):
                 "The key of --api-key or HARK_API_KEY holds a space, a control character or one that is not ASCII, and "
                 "no client could send it. Set one of visible ASCII characters."
             )
+        if bool(self.tls_cert) != bool(self.tls_key) or (self.tls_cert and self.tls_self_signed):
+            raise OperatorError("Expected --tls-cert and --tls-key together, or --tls-self-signed alone, or no TLS.")
+        self.webrtc_port_range()
+        self.webrtc_addresses()
+        for name, url in (("stun", self.webrtc_stun), ("turn", self.webrtc_turn)):
+            if url and not url.startswith(("stun:",) if name == "stun" else ("turn:", "turns:")):
+                raise OperatorError(f"--webrtc-{name} {url}: expected a URL such as {name}:{name}.example.org:3478.")
         if self.open_to_strangers and not (self.api_key or has_keys or self.allow_anonymous):
             raise OperatorError(
                 f"--host {self.host} lets other machines connect, and no key is set. Set one with --api-key or "

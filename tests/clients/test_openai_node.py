@@ -1,6 +1,7 @@
 """OpenAI's Node SDK and `ws`, run by Node as scripts of a user's would be; here their answers are looked at.
 
-Node's realtime classes insist on wss://, so sessions are opened by `ws`, with secrets that the SDK or fetch minted.
+Node's realtime classes insist on wss://, so there is a server with TLS for them; elsewhere sessions are opened by `ws`,
+with secrets that the SDK or fetch minted.
 """
 
 import json
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from listening import BECKETT, check, error_rate, turns_of
+from hark.edge.tls import own_path
+from listening import BECKETT, Process, check, error_rate, turns_of
+from serving import COMPLETED
 
 FOLDER = Path(__file__).parent / "node"
 PATIENCE_S = 100
@@ -30,8 +33,8 @@ def node():
 def run(node, hark, key, file):
     """What a script told."""
 
-    def run_script(name):
-        given = {"HARK_URL": hark.url, "HARK_KEY": key, "HARK_FILE": str(file), "PATH": os.environ["PATH"]}
+    def run_script(name, server=hark, **more):
+        given = {"HARK_URL": server.url, "HARK_KEY": key, "HARK_FILE": str(file), "PATH": os.environ["PATH"], **more}
         ended = subprocess.run(
             [node, FOLDER / name], env=given, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
@@ -122,3 +125,19 @@ def test_sockets(run):
         assert created["session"]["input_audio_transcription"]["model"] == "gpt-4o-transcribe"
         assert updated["type"] == "transcription_session.updated"
         assert error_rate(BECKETT, check(events, "beta")) <= 0.25
+
+
+def test_realtime_classes_over_tls(run, key, tmp_path, tmp_path_factory):
+    data = tmp_path_factory.mktemp("data")
+    server = Process(tmp_path, "--tls-self-signed", HARK_API_KEY=key, HARK_DATA_DIR=str(data))
+    try:
+        told = run("wss.mjs", server, NODE_EXTRA_CA_CERTS=str(own_path(data)))
+    finally:
+        server.stop()
+    assert told.keys() == {"OpenAIRealtimeWebSocket", "OpenAIRealtimeWS"}
+    for events in told.values():
+        kinds = [event["type"] for event in events]
+        assert kinds[0] == "session.created"
+        assert "session.updated" in kinds
+        said = [event for event in events if event["type"] == COMPLETED]
+        assert error_rate(BECKETT, turns_of(said)) <= 0.25

@@ -18,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 
 import hark
 from hark.app import keys_of, routes
+from hark.edge.calls import Calls
 from hark.edge.client_secrets import ClientSecrets
 from hark.edge.models import Models
 from hark.edge.reference import Reference
@@ -45,6 +46,11 @@ CHECKS = [
 ]
 
 
+@schemathesis.serializer("application/sdp")
+def sdp(context, value):
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 def generated(keys_required):
     schema = schemathesis.openapi.from_dict(describe("http://here", hark.__version__, keys_required=keys_required))
     schema.config.generation.update(deterministic=True)
@@ -60,9 +66,10 @@ BOUNDED = settings(max_examples=60, deadline=None, derandomize=True, suppress_he
 
 def test_every_route_is_described_and_no_other():
     keys = keys_of(options())
+    calls = Calls(keys=keys, find_model=None, compute=None, lifetime_s=0, limits=None, network=None)
     parts = (
-        Realtime(keys, None, None, 0, False, None),
-        ClientSecrets(keys, None, 0),
+        Realtime(keys, None, None, 0, False, None, calls),
+        ClientSecrets(keys, None, 0, calls),
         Models(keys, [], None),
         Transcriptions(keys, None, None, 0, 0, None),
         Reference(keys),

@@ -46,13 +46,13 @@ BECKETT = "ever tried ever failed no matter try again fail again fail better"
 class Process(Server):
     """`hark serve` as people start it, in a folder that is also its home, with what they set in the environment."""
 
-    def __init__(self, folder, **variables):
+    def __init__(self, folder, *flags, **variables):
         self._folder = folder
         self._log = folder / "log"
         self._there = {self._log, *folder.rglob("*")}
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [HARK, "serve", "--port", "0", "--threads", "2"],
+                [HARK, "serve", "--port", "0", "--threads", "2", *flags],
                 cwd=folder,
                 env=environment(folder) | variables,
                 stdout=subprocess.PIPE,
@@ -63,7 +63,7 @@ class Process(Server):
         self._ending = False
         self.pid = self._process.pid
         line = self._process.stdout.readline()
-        if not (found := re.search(r"http://\S+", line)):
+        if not (found := re.search(r"https?://\S+", line)):
             self._process.communicate(timeout=PATIENCE_S)
             raise AssertionError(f"Expected the address of a server; got {line!r}, and on stderr {self.log!r}")
         self.url = found[0]

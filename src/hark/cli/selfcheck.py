@@ -7,6 +7,7 @@ from contextlib import aclosing
 from rich.console import Console
 
 from hark.audio.files import probe, stream_audio
+from hark.cli import trust
 from hark.cli.live import LiveView, StatusLine
 from hark.client import connect, stream
 from hark.config import Settings
@@ -26,7 +27,7 @@ async def self_check_at(url: str, settings: Settings, console: Console) -> None:
     key = settings.api_key.get_secret_value() if settings.api_key else None
     console.print(f"\nSelf-check: {sample.name} played in real time through {url}/v1/realtime\n", soft_wrap=True)
     try:
-        async with connect(url, api_key=key, turn_detection=SENTENCES) as client:
+        async with connect(url, api_key=key, turn_detection=SENTENCES, tls=trust.nobody()) as client:
             heard = StatusLine("listening", lambda: client.sent_samples / SAMPLE_RATE, probe(sample))
             with LiveView(heard, console=console) as view:
                 async with aclosing(stream(client, stream_audio(sample), pace=1.0)) as events:
@@ -36,18 +37,21 @@ async def self_check_at(url: str, settings: Settings, console: Console) -> None:
     except HarkError as error:
         console.print(f"[bold red]Self-check failed:[/] {error.message}")
         return
-    _tell_how_to_connect(url, key, console)
+    _tell_how_to_connect(url, key, settings, console)
 
 
-def _tell_how_to_connect(url: str, key: str | None, console: Console) -> None:
+def _tell_how_to_connect(url: str, key: str | None, settings: Settings, console: Console) -> None:
     shown = "none" if key is None else "YOUR KEY"
     socket = f"ws{url.removeprefix('http')}/v1/realtime?intent=transcription"
+    own = trust.own_certificate(settings) if settings.tls_self_signed else None
+    curl = f"curl --cacert {own}" if own else "curl"
+    trusted = f"\n  trust it    [bold]export SSL_CERT_FILE={own} NODE_EXTRA_CA_CERTS={own}[/]" if own else ""
     lines = f"""
 [bold green]It works.[/] Leave this running and connect from another terminal:
 
   base URL    [bold]{url}/v1[/]
   WebSocket   [bold]{socket}[/]
-  curl        [bold]curl {url}/health[/]
+  curl        [bold]{curl} {url}/health[/]{trusted}
   a file      [bold].venv/bin/hark transcribe --live FILE --url {url}[/]
 
   OpenAI's Python SDK:

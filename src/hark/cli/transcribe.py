@@ -25,6 +25,7 @@ from rich.live import Live
 
 from hark.app import running
 from hark.audio.files import probe, stream_audio
+from hark.cli import trust
 from hark.cli.live import FRAMES_PER_SECOND, LiveView, StatusLine, plain_line
 from hark.client import Conversation, RealtimeClient, connect, realtime_url, stream
 from hark.config import Settings
@@ -59,6 +60,9 @@ def transcribe_command(
     ] = None,
     url: Annotated[str | None, Parameter(help="Use the server at this address instead of starting one.")] = None,
     api_key: Annotated[str | None, Parameter(help="The key for the server at --url. Default: HARK_API_KEY.")] = None,
+    insecure: Annotated[
+        bool, Parameter(negative="", help="Take whatever certificate the server at --url shows.")
+    ] = False,
     model: Annotated[str | None, Parameter(help="Transcribe with this model.")] = None,
     language: Annotated[str | None, Parameter(help="The language spoken, such as en.")] = None,
     silence_ms: Annotated[int, Parameter(help="A turn ends after this much silence.")] = 500,
@@ -75,10 +79,18 @@ def transcribe_command(
     turn_detection = TurnDetectionPatch(type="server_vad", silence_duration_ms=silence_ms)
 
     async def work() -> bool:
-        async with _server(url, api_key) as (address, key):
-            session = connect(address, api_key=key, model=model, language=language, turn_detection=turn_detection)
-            async with session as client:
-                return await _transcribe(client, recording, live, output, complaints)
+        async with (
+            _server(url, api_key) as (address, key),
+            connect(
+                address,
+                api_key=key,
+                model=model,
+                language=language,
+                turn_detection=turn_detection,
+                tls=trust.nobody() if insecure else trust.usual(Settings()),
+            ) as client,
+        ):
+            return await _transcribe(client, recording, live, output, complaints)
 
     try:
         return 0 if asyncio.run(work()) else FAILED

@@ -6,6 +6,7 @@ Rule: one task reads. Whatever ends the session is a NoSessionError that says wh
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, Literal
@@ -118,19 +119,20 @@ async def connect(
     prompt: str | None = None,
     turn_detection: TurnDetectionPatch | None = SERVER_VAD,
     rate: Literal[16_000, 24_000] = SAMPLE_RATE,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RealtimeClient]:
     """An open, configured session with the server at `base_url`, given with or without "/v1".
 
     `rate` is that on the wire: OpenAI's own service takes no less than 24,000. `turn_detection` None: the client
-    commits. Raises CallerError for an address that is none, NoSessionError where no such server is, RefusedError
-    where it does not take these settings.
+    commits. `tls`: whom to trust at a wss:// address; None: the usual authorities. Raises CallerError for an address
+    that is none, NoSessionError where no such server is, RefusedError where it does not take these settings.
     """
     url = realtime_url(base_url)
     heard: dict[str, object] = {"format": {"type": "audio/pcm", "rate": rate}, "turn_detection": turn_detection}
     hints = {"model": model, "language": language, "prompt": prompt}
     if asked := {name: hint for name, hint in hints.items() if hint is not None}:
         heard["transcription"] = asked
-    socket = await _dial(url, api_key)
+    socket = await _dial(url, api_key, tls)
     try:
         client = RealtimeClient(socket, url, rate)
         await _configure(client, {"type": "transcription", "audio": {"input": heard}})
@@ -153,7 +155,7 @@ def realtime_url(base_url: str) -> str:
     return f"{scheme}://{parts.netloc}{path}/v1/realtime?intent=transcription"
 
 
-async def _dial(url: str, api_key: str | None) -> ClientConnection:
+async def _dial(url: str, api_key: str | None, tls: ssl.SSLContext | None) -> ClientConnection:
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
         # No keepalive: its pong would wait behind all the audio that an unpaced sender has queued.
@@ -163,12 +165,18 @@ async def _dial(url: str, api_key: str | None) -> ClientConnection:
             compression=None,
             max_size=None,
             proxy=None,
+            ssl=tls if url.startswith("wss:") else None,
             open_timeout=OPEN_SECONDS,
             close_timeout=2,
             ping_interval=None,
         )
     except TimeoutError:
         raise NoSessionError(f"{url} did not answer in {OPEN_SECONDS:.0f} s. Is `hark serve` running?") from None
+    except ssl.SSLCertVerificationError as error:
+        raise NoSessionError(
+            f"{url} shows a certificate that is not trusted: {error.verify_message}. If it is your own server, name "
+            "its certificate in SSL_CERT_FILE, or say --insecure."
+        ) from None
     except OSError as error:
         reason = "connection refused" if isinstance(error, ConnectionRefusedError) else error.strerror or error
         raise NoSessionError(f"Could not connect to {url}: {reason}. Is `hark serve` running?") from None

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from hark.core.settings import Json, Patch, SessionSettings
+from hark.core.settings import AudioFormat, Json, Patch, SessionSettings
 from hark.core.work import Token
 from hark.errors import HarkError
 
@@ -24,9 +24,10 @@ class Command(Struct, frozen=True, kw_only=True):
 
 
 class AppendAudio(Command, frozen=True):
-    """Wire bytes in the session's input format; a chunk may split a sample."""
+    """Wire bytes in `format`, or else in the session's input format; a chunk may split a sample."""
 
     audio: bytes
+    format: AudioFormat | None = None
 
 
 class CommitAudio(Command, frozen=True):

@@ -21,8 +21,9 @@ from starlette.routing import Route
 from hark.auth.keys import Keys
 from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
 from hark.edge import guard
+from hark.edge.calls import Calls, either
 from hark.edge.ids import new_id
-from hark.errors import CallerError, TooLargeError
+from hark.errors import TooLargeError
 from hark.protocol import minting
 from hark.protocol.minting import Endpoint
 from hark.protocol.wire import MAX_UPDATE_CHARACTERS
@@ -40,6 +41,7 @@ class ClientSecrets(Struct, frozen=True):
     keys: Keys
     find_model: FindModel
     lifetime_s: float
+    calls: Calls
     any_origin: bool = False
     session_model: str = DEFAULT_SESSION_MODEL
 
@@ -55,16 +57,10 @@ class ClientSecrets(Struct, frozen=True):
         async def mint(request: Request) -> Response:
             return await self._mint(request, endpoint)
 
-        return mint
+        return either(mint, self.calls)
 
     async def _mint(self, request: Request, endpoint: Endpoint) -> Response:
         who = guard.admit(request, self.keys, any_origin=self.any_origin)
-        if request.headers.get("content-type", "").startswith("application/sdp"):
-            message = (
-                "An SDP offer is for WebRTC, which this server does not offer yet. Connect a WebSocket to "
-                "/v1/realtime; to mint a client secret, send JSON here."
-            )
-            raise CallerError(message, code="invalid_offer")
         order = minting.read_order(endpoint, await _body(request))
         choice = minting.settle(order, self.find_model)
         # In a thread, for what is too large for a header waits for the disk, and for whoever else writes to the store.

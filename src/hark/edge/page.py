@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from hark.core.settings import Json
-from hark.protocol.operations import OPERATIONS, Operation
+from hark.protocol.operation import Operation
+from hark.protocol.operations import OPERATIONS
 
 Schema: TypeAlias = dict[str, Json]
 # More fields than these are folded away.

@@ -25,7 +25,8 @@ log = logging.getLogger("hark.http")
 # Nobody reads it: the client has closed the connection.
 CLIENT_GONE: Final = 499
 _WHAT_THERE_IS: Final = (
-    "There are: the WebSocket /v1/realtime?intent=transcription, POST /v1/realtime/client_secrets, "
+    "There are: the WebSocket /v1/realtime?intent=transcription, POST /v1/realtime/calls for WebRTC, "
+    "POST /v1/realtime/client_secrets, "
     "POST /v1/audio/transcriptions, GET /v1/models, GET /health, and a description of all of them at /docs."
 )
 
@@ -67,7 +68,7 @@ async def needs_websocket(request: Request) -> Response:
     """A plain HTTP request on the WebSocket's URL."""
     message = (
         f"{request.url.path} is a WebSocket: connect with ws:// or wss:// (this was a plain HTTP {request.method}). "
-        "POST of an SDP offer is not offered yet."
+        "To call by WebRTC, POST an SDP offer as application/sdp to /v1/realtime/calls."
     )
     error = CallerError(message, code="upgrade_required")
     return envelope(error, 426, {"upgrade": "websocket", "connection": "upgrade"})

@@ -21,7 +21,8 @@ from hark.auth.keys import Keys
 from hark.auth.principal import Principal
 from hark.core.messages import DEFAULT_SESSION_MODEL, SessionEnded, SessionView
 from hark.core.work import Compute
-from hark.edge import guard, requests, status
+from hark.edge import guard, requests, sideband, status
+from hark.edge.calls import Calls
 from hark.edge.frames import Speaker, commands
 from hark.edge.ids import new_id
 from hark.edge.limits import Limits, Meter
@@ -49,6 +50,7 @@ class Realtime(Struct, frozen=True):
     lifetime_s: float
     any_origin: bool
     limits: Limits
+    calls: Calls
     session_model: str = DEFAULT_SESSION_MODEL
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -58,6 +60,9 @@ class Realtime(Struct, frozen=True):
         try:
             who = guard.admit(websocket, self.keys, any_origin=self.any_origin)
             minted = None if who.configuration is None else minting.unpack(who.configuration)
+            if call_id := shown.query.get("call_id"):
+                await self._attach(websocket, shown, call_id, who, minted)
+                return
             choice = dialects.choose(shown, self.find_model, minted)
             async with self.limits.session(who) as meter:
                 ended = await self._run(websocket, who, choice, meter)
@@ -72,6 +77,20 @@ class Realtime(Struct, frozen=True):
             await refuse(websocket, InternalError("The server cannot tell who may connect. Its log says why."))
         except Exception as error:
             await refuse(websocket, status.failure(requests.id_of(websocket), error))
+
+    async def _attach(
+        self,
+        websocket: WebSocket,
+        shown: dialects.Handshake,
+        call_id: str,
+        who: Principal,
+        minted: dialects.Choice | None,
+    ) -> None:
+        """Beside a call that goes on by WebRTC."""
+        call = self.calls.find(call_id, who)
+        beta = dialects.is_beta(shown) or (minted is not None and minted.dialect == "beta")
+        log.info("%s is listened to by %s (%s)", call.session.id, who.name, requests.id_of(websocket))
+        await sideband.attach(websocket, _frames(websocket), call, "beta" if beta else "ga")
 
     async def _run(
         self, websocket: WebSocket, who: Principal, choice: dialects.Choice, meter: Meter

@@ -7,7 +7,7 @@ be understood. What is refused is a model that nobody offers, and the caller is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -21,6 +21,9 @@ from hark.protocol.wire import DialectName
 
 BETA_HEADER: Final = "realtime=v1"
 BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
+
+
+FindModel: TypeAlias = Callable[[str | None], ModelCard | None]
 
 
 class Dialect(Protocol):
@@ -54,17 +57,12 @@ def subprotocol(offered: Sequence[str]) -> str | None:
     return "realtime" if "realtime" in offered else None
 
 
-def choose(
-    handshake: Handshake, find_model: Callable[[str | None], ModelCard | None], minted: Choice | None = None
-) -> Choice:
+def choose(handshake: Handshake, find_model: FindModel, minted: Choice | None = None) -> Choice:
     """Dialect and first settings for a handshake, and for the client secret that it shows: `minted` is what that one
     carries, and the handshake's own signs go over it. Raises CallerError invalid_model."""
     query = handshake.query
     settings = minted.settings if minted else SessionSettings()
     intent, model = query.get("intent"), query.get("model")
-    if "call_id" in query:
-        message = "There is no call to attach to: this server does not offer WebRTC yet. Connect without call_id."
-        raise CallerError(message, code="call_not_found", param="call_id")
     deployment = query.get("deployment")
     if not model and deployment and (answers_with_voice(deployment) or find_model(deployment)):
         model = deployment  # at Azure people name their deployments as they like; an unknown one says nothing
@@ -93,10 +91,11 @@ def choose(
     if intent == "transcription" or handshake.path.endswith("/transcription_sessions"):
         settings = structs.replace(settings, kind="transcription")
     beta_secret = minted is not None and minted.dialect == "beta"
-    return Choice("beta" if beta_secret or _is_beta(handshake) else "ga", settings)
+    return Choice("beta" if beta_secret or is_beta(handshake) else "ga", settings)
 
 
-def _is_beta(handshake: Handshake) -> bool:
+def is_beta(handshake: Handshake) -> bool:
+    """Whether the connection itself says so, whatever its client secret says."""
     asked = [value.strip() for value in handshake.headers.get("openai-beta", "").split(",")]
     azure_preview = handshake.path.startswith("/openai/") and handshake.query.get("api-version", "").endswith(
         "-preview"

@@ -105,7 +105,7 @@ _SERVER: Final[dict[str, tuple[Given, ...]]] = {
         f"conversation.item.{step}": (
             ("sent", " ".join(f"item.{name}" for name in _ITEM.split()), ""),
             *((("sent", "previous_item_id", ""),) if step != "retrieved" else ()),
-            *((("sent", "item.content.audio", "of turns up to 30 s"),) if step == "retrieved" else ()),
+            *((("sent", "item.content.audio", "of turns up to 30 s; not over WebRTC"),) if step == "retrieved" else ()),
             _CREATED_ITEM,
         )
         for step in ("added", "done", "created", "retrieved")

@@ -162,15 +162,25 @@ CONNECT: Final = Section(
         rows(
             ("honoured", "model intent deployment api-version", "see protocol.md, URLs and the handshake"),
             ("honoured", "authorization api-key access_token", "a key or a client secret"),
-            ("refused", "call_id", "WebRTC is not offered yet", "call_not_found"),
+            ("honoured", "call_id", "of a call by WebRTC, to listen and speak beside it"),
             ("ignored", ANY, "anything else"),
         )
     ),
 )
 CALLS: Final = Section(
     "WebRTC",
-    "`POST /v1/realtime/calls`: not offered yet. An SDP offer to an endpoint that mints is refused as `invalid_offer`.",
-    tuple(rows(("refused", "sdp session.…", "there is no such endpoint yet", "unknown_url"))),
+    "`POST /v1/realtime/calls`, as parts of a form or in JSON; an SDP offer may also stand alone. The query is that "
+    "of the WebSocket.",
+    tuple(
+        rows(
+            ("honoured", "sdp", "the offer"),
+            (
+                "honoured",
+                "session.…",
+                "see Sessions; either dialect's shape; also wrapped once more",
+            ),
+        )
+    ),
 )
 FORM: Final = Section(
     "Uploads",

@@ -175,12 +175,15 @@ def _seconds(where: str, lifetime: Lifetime | None, expires_in: int | None) -> i
 # ---- validating ----------------------------------------------------------------------------------------------------
 
 
-def settle(order: Order, find_model: Callable[[str | None], ModelCard | None]) -> Choice:
-    """What a session opened with the secret starts from. Raises CallerError, its `param` spelled as in the request."""
+def settle(
+    order: Order, find_model: Callable[[str | None], ModelCard | None], base: SessionSettings | None = None
+) -> Choice:
+    """What a session opened with the secret starts from: the order put over `base`. Raises CallerError, its `param`
+    spelled as in the request."""
     default = find_model(None)
     assert default is not None
     try:
-        settings = merge(SessionSettings(), structs.replace(order.patch, kind=order.kind), default.name)
+        settings = merge(base or SessionSettings(), structs.replace(order.patch, kind=order.kind), default.name)
         card = find_model(settings.transcription.model if settings.transcription else None)
         if card is None:
             name = settings.transcription.model if settings.transcription else ""

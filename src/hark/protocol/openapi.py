@@ -17,19 +17,19 @@ from hark.audio.resample import MAX_RATE, MIN_RATE
 from hark.core import settings as core
 from hark.core.settings import Json
 from hark.protocol import minting
-from hark.protocol.operations import (
+from hark.protocol.operation import (
     COMMON_HEADERS,
     CSS,
     EVENTS,
-    FORM,
     HTML,
-    OPERATIONS,
+    JSON,
     RETRY_AFTER,
     TEXT,
     Content,
     Operation,
     Shape,
 )
+from hark.protocol.operations import OPERATIONS
 from hark.protocol.sessions import BetaSession, GaSession, NoiseType, TurnType
 
 _REF: Final = "#/components/schemas/{name}"
@@ -119,12 +119,15 @@ def describe(base_url: str, version: str, *, keys_required: bool) -> dict[str, J
     }
 
 
+_SUCCESS: Final = {101: "Switching protocols", 200: "OK", 201: "Created"}
+
+
 def _shapes() -> Iterator[Shape]:
     # Those that stand behind a field which is kept raw, and which no operation names.
     yield from (GaSession, BetaSession, minting.SecretIn)
     for operation in OPERATIONS:
         yield operation.refusal
-        if operation.body:
+        if operation.body and operation.body[1] is not None:
             yield operation.body[1]
         for content in operation.answers:
             yield from content.shapes
@@ -155,10 +158,11 @@ def _operation(operation: Operation, schemas: dict[str, Json], keys_required: bo
         ]
     if operation.body:
         media_type, shape = operation.body
-        schema = schemas[str(shape)]
-        if media_type != FORM:
+        schema: Json = {"type": "string"} if shape is None else schemas[str(shape)]
+        if media_type == JSON:
             schema = {"anyOf": [schema, {"type": "null"}]}
-        told["requestBody"] = {"required": media_type == FORM, "content": {media_type: {"schema": schema}}}
+        optional = media_type == JSON or any(code.status == 426 for code in operation.codes)
+        told["requestBody"] = {"required": not optional, "content": {media_type: {"schema": schema}}}
     if operation.keyed:
         ways: list[Json] = [{name: []} for name in _SCHEMES]
         told["security"] = ways if keys_required else [*ways, {}]
@@ -167,8 +171,8 @@ def _operation(operation: Operation, schemas: dict[str, Json], keys_required: bo
 
 def _responses(operation: Operation, schemas: dict[str, Json]) -> dict[str, Json]:
     responses: dict[str, Json] = {}
-    if operation.answers or operation.status != 200:
-        success: dict[str, Json] = {"description": "Switching protocols" if operation.status == 101 else "OK"}
+    if operation.answers or operation.succeeds or operation.status != 200:
+        success: dict[str, Json] = {"description": _SUCCESS[operation.status]}
         if operation.answers:
             success["content"] = {content.media_type: _content(content, schemas) for content in operation.answers}
         common = () if operation.status == 101 else COMMON_HEADERS

@@ -6,104 +6,36 @@ both directions. Bodies are the types that requests are read by and answers are 
 
 from __future__ import annotations
 
-from types import UnionType
-from typing import Final, Literal, TypeAlias
-
-from msgspec import Struct
+from typing import Final
 
 from hark.protocol import answers as a
 from hark.protocol.minting import BetaRequest, GaRequest
+from hark.protocol.operation import (
+    CREDENTIAL_CODES,
+    CSS,
+    EVENTS,
+    FAULT,
+    FORM,
+    HTML,
+    JSON,
+    LIMIT,
+    SDP,
+    TEXT,
+    Code,
+    Content,
+    Operation,
+    Parameter,
+    Shape,
+)
 from hark.protocol.uploads import PlainForm, UploadForm
-
-Shape: TypeAlias = "type[Struct] | UnionType"
-JSON: Final = "application/json"
-TEXT: Final = "text/plain; charset=utf-8"
-EVENTS: Final = "text/event-stream; charset=utf-8"
-HTML: Final = "text/html; charset=utf-8"
-CSS: Final = "text/css; charset=utf-8"
-FORM: Final = "multipart/form-data"
-
-
-class Parameter(Struct, frozen=True):
-    name: str
-    where: Literal["query", "header", "path"]
-    words: str
-    values: tuple[str, ...] = ()
-
-
-class Content(Struct, frozen=True):
-    """One form of an answer. `shapes`: any of them; none for text."""
-
-    media_type: str
-    shapes: tuple[Shape, ...] = ()
-    words: str = ""
-
-
-class Code(Struct, frozen=True):
-    """A refusal: the status, `error.code` (None: null), and when."""
-
-    status: int
-    code: str | None
-    when: str
-
-
-class Operation(Struct, frozen=True, kw_only=True):
-    """`path`: where it is, `{name}` for a parameter; `aliases`: where else; each also with a slash at its end where
-    `slash` says so. `example`: what stands after the URL in a
-    call with curl, or a whole command that names the server as {base}. `keyed`: whether it wants a credential."""
-
-    id: str
-    method: Literal["GET", "POST"]
-    path: str
-    aliases: tuple[str, ...] = ()
-    slash: bool = False
-    title: str
-    words: str
-    parameters: tuple[Parameter, ...] = ()
-    body: tuple[str, Shape] | None = None
-    status: int = 200
-    answers: tuple[Content, ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()
-    codes: tuple[Code, ...] = ()
-    refusal: type[Struct] = a.Refusal
-    example: str = ""
-    keyed: bool = True
-
-    def command(self, base: str) -> str:
-        """A line for a shell that tries it."""
-        if "{base}" in self.example:
-            return self.example.replace("{base}", base)
-        method = "" if self.method == "GET" or self.body else " -X POST"
-        key = ' -H "Authorization: Bearer $HARK_API_KEY"' if self.keyed else ""
-        return f"curl{method} {base}{self.path.replace('{name}', 'whisper-1')}{key}{self.example}"
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """Every path that it is served at."""
-        return tuple(path + end for path in (self.path, *self.aliases) for end in (("", "/") if self.slash else ("",)))
-
-
-CREDENTIAL_CODES: Final = (
-    Code(401, None, "no credential was sent"),
-    Code(401, "invalid_api_key", "the key or client secret is wrong or revoked"),
-    Code(401, "expired_api_key", "the key has expired"),
-    Code(401, "expired_client_secret", "the client secret has expired"),
-    Code(401, "origin_not_allowed", "a page from elsewhere, and no key is set, or the key is for other pages"),
-)
-LIMIT: Final = Code(429, "rate_limit_exceeded", "a limit of the key is reached; Retry-After says for how many seconds")
-FAULT: Final = Code(500, None, "a defect of the server; the message names the lines of its log")
-
-# On every answer.
-COMMON_HEADERS: Final = (
-    ("x-request-id", "leads to the line that the server's log has of the request"),
-    ("openai-version", "2020-10-01"),
-    ("openai-processing-ms", "milliseconds until the answer began"),
-)
-RETRY_AFTER: Final = ("Retry-After", "seconds after which it may work")
 
 _REALTIME: Final = ("/realtime", "/openai/realtime", "/openai/v1/realtime")
 _MINTING_BASES: Final = ("/realtime", "/openai/v1/realtime", "/openai/realtime", "/openai/realtimeapi")
 _JSON_BODY: Final = ' -H "Content-Type: application/json" -d '
+_OFFER_CODES: Final = (
+    Code(400, "invalid_offer", "an SDP offer that cannot be read, or without audio and data channel"),
+    LIMIT,
+)
 _MINTING_CODES: Final = (
     Code(400, "invalid_json", "the body is no JSON object"),
     Code(400, "invalid_value", "a field has a wrong type or value"),
@@ -112,7 +44,7 @@ _MINTING_CODES: Final = (
     Code(400, "integer_below_min_value", "a number is too small; fractions: decimal_below_min_value"),
     Code(400, "integer_above_max_value", "a number is too large; fractions: decimal_above_max_value"),
     Code(400, "invalid_model", "a model that this server does not offer"),
-    Code(400, "invalid_offer", "the body is SDP, and WebRTC is not offered"),
+    *_OFFER_CODES,
     *CREDENTIAL_CODES,
     Code(413, "request_too_large", "the body is over 128 KiB"),
     FAULT,
@@ -157,6 +89,44 @@ def _minting(endpoint: str, title: str, words: str, *, body: Shape, answer: Shap
     )
 
 
+_CALLS: Final = ("/realtime/calls", "/openai/v1/realtime/calls", "/openai/realtime/calls")
+_ANY_OFFER: Final = (
+    "An offer may stand bare, as application/sdp; as the part sdp of a form, beside a part session with the session's "
+    "configuration; or so in JSON. A call belongs to the key that made it."
+)
+_CALL_CODES: Final = (
+    *_OFFER_CODES,
+    Code(400, None, "the form cannot be read"),
+    Code(400, "invalid_model", "a model that this server does not offer"),
+    Code(400, "invalid_json", "the session is no JSON object"),
+    Code(400, "invalid_value", "a field of the session has a wrong type or value"),
+    Code(400, "unknown_parameter", "a field of the session that no schema has"),
+    *CREDENTIAL_CODES,
+    Code(413, "request_too_large", "the body is over 256 KiB"),
+    FAULT,
+)
+_NO_CALL: Final = Code(404, "call_not_found", "there is no such call of this key, or it has ended")
+_CALL_ID: Final = Parameter("call_id", "path", "the last part of the Location that answered the offer")
+
+
+def _telephone(verb: str) -> Operation:
+    return Operation(
+        id=f"{verb}_call",
+        method="POST",
+        path=f"/v1/realtime/calls/{{call_id}}/{verb}",
+        aliases=tuple(f"{base}/{{call_id}}/{verb}" for base in _CALLS),
+        title=f"{verb.capitalize()} a telephone call: not offered",
+        words="For telephone calls, which this server does not take.",
+        parameters=(_CALL_ID,),
+        codes=(
+            Code(400, "not_a_telephone_call", "always, for a call that is there"),
+            *CREDENTIAL_CODES,
+            _NO_CALL,
+            FAULT,
+        ),
+    )
+
+
 _BETA_WORDS: Final = "The body is optional; its fields are those of the session, flat. The answer is the session with"
 
 _CONNECT: Final = (
@@ -164,7 +134,7 @@ _CONNECT: Final = (
     Parameter("model", "query", "a name that transcribes, or a realtime model; else the server's default"),
     Parameter("deployment", "query", "Azure's word for model"),
     Parameter("api-version", "query", "Azure's; under /openai/, one that ends in -preview means beta"),
-    Parameter("call_id", "query", "refused: WebRTC is not offered"),
+    Parameter("call_id", "query", "a call by WebRTC, to listen and speak beside it"),
     Parameter("OpenAI-Beta", "header", "realtime=v1 in the list means the beta dialect"),
     Parameter(
         "Sec-WebSocket-Protocol",
@@ -173,6 +143,7 @@ _CONNECT: Final = (
         "the beta dialect",
     ),
 )
+_CALL_PARAMETERS: Final = (*_CONNECT[:4], _CONNECT[5])
 _UPGRADE: Final = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
 _NO_UPGRADE: Final = (Code(426, "upgrade_required", "the request is no WebSocket upgrade"), FAULT)
 
@@ -209,15 +180,63 @@ OPERATIONS: Final = (
         example="hark transcribe --live talk.mp3 --url {base}",
     ),
     Operation(
+        id="create_call",
+        method="POST",
+        path="/v1/realtime/calls",
+        aliases=_CALLS,
+        slash=True,
+        title="Call by WebRTC",
+        words=f"An SDP offer; the answer is the server's SDP. {_ANY_OFFER}",
+        parameters=_CALL_PARAMETERS,
+        body=(SDP, None),
+        status=201,
+        answers=(Content(SDP, (), "the answer, complete: there are no candidates after it"),),
+        headers=(("Location", "/v1/realtime/calls/ and the call's id"),),
+        codes=_CALL_CODES,
+        example=' -H "Content-Type: application/sdp" --data-binary @offer.sdp',
+    ),
+    Operation(
+        id="create_call_azure",
+        method="POST",
+        path="/v1/realtimertc",
+        title="Call by WebRTC, Azure's preview",
+        words=f"The same in the beta dialect. {_ANY_OFFER}",
+        parameters=_CALL_PARAMETERS,
+        body=(SDP, None),
+        status=201,
+        answers=(Content(SDP, (), "the answer"),),
+        headers=(("Location", "/v1/realtime/calls/ and the call's id"),),
+        codes=_CALL_CODES,
+        example=' -H "Content-Type: application/sdp" --data-binary @offer.sdp',
+    ),
+    Operation(
+        id="hang_up_call",
+        method="POST",
+        path="/v1/realtime/calls/{call_id}/hangup",
+        aliases=tuple(f"{base}/{{call_id}}/hangup" for base in _CALLS),
+        title="Hang up",
+        words="Ends a call: its open turn is transcribed and told, then the connection closes. The answer is empty.",
+        parameters=(_CALL_ID,),
+        codes=(*CREDENTIAL_CODES, _NO_CALL, FAULT),
+        succeeds=True,
+    ),
+    *(_telephone(verb) for verb in ("accept", "refer", "reject")),
+    Operation(
         id="offer_sdp",
         method="POST",
         path="/v1/realtime",
         aliases=_REALTIME,
         slash=True,
-        title="Call by WebRTC: not offered",
-        words="WebRTC clients post an SDP offer here. This server does not take calls yet; connect a WebSocket.",
-        codes=(Code(426, "upgrade_required", "always"), FAULT),
-        keyed=False,
+        title="Call by WebRTC, beta",
+        words="The same as /v1/realtime/calls, in the beta dialect, for a body of type application/sdp or a form; "
+        "any other gets 426. The URLs that mint client secrets take such bodies too.",
+        parameters=_CALL_PARAMETERS,
+        body=(SDP, None),
+        status=201,
+        answers=(Content(SDP, (), "the answer"),),
+        headers=(("Location", "/v1/realtime/calls/ and the call's id"),),
+        codes=(*_CALL_CODES, Code(426, "upgrade_required", "the body is no offer")),
+        example=' -H "Content-Type: application/sdp" --data-binary @offer.sdp',
     ),
     _minting(
         "client_secrets",

@@ -69,7 +69,10 @@ class FrontEnd:
         notice, self._intake.notice = self._intake.notice, None
         return notice
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes, audio_format: AudioFormat | None = None) -> None:
+        """Take in bytes, in this format from now on, or in that of those before."""
+        if audio_format is not None:
+            self._take(self._intake.switch(audio_format.encoding, audio_format.rate))
         self._take(self._intake.push(data))
 
     def switch(self, audio_format: AudioFormat, noise: NoiseReduction | None) -> None:

@@ -77,7 +77,7 @@ class Session:
         charge: Charge = lambda samples: None,
         judges_pace: bool = True,
     ) -> None:
-        self._view = view
+        self.view = view
         self._configuration = Configuration(view.settings, find_model)
         self._new_id = new_id
         self._expires = now + lifetime_s
@@ -101,11 +101,11 @@ class Session:
 
     @property
     def id(self) -> str:
-        return self._view.id
+        return self.view.id
 
     @property
     def settings(self) -> SessionSettings:
-        return self._view.settings
+        return self.view.settings
 
     @property
     def backlog_s(self) -> float:
@@ -143,7 +143,7 @@ class Session:
                 self._last_append = now
                 self._inbox_bytes += len(message.audio)
                 for at in range(0, len(message.audio), PIECE_BYTES):
-                    self._inbox.append(m.AppendAudio(audio=message.audio[at : at + PIECE_BYTES]))
+                    self._inbox.append(structs.replace(message, audio=message.audio[at : at + PIECE_BYTES]))
             case _:
                 if isinstance(message, m.FinishSession):
                     self._ending = m.SessionEnded(1000, "")
@@ -302,7 +302,7 @@ class Session:
     def _execute(self, command: m.AnyCommand) -> None:
         match command:
             case m.AppendAudio():
-                self._append(command.audio)
+                self._append(command)
             case m.CommitAudio():
                 self._commit_by_client()
             case m.ClearAudio():
@@ -323,10 +323,10 @@ class Session:
             case _:
                 assert_never(command)
 
-    def _append(self, audio: bytes) -> None:
-        self._inbox_bytes -= len(audio)
+    def _append(self, command: m.AppendAudio) -> None:
+        self._inbox_bytes -= len(command.audio)
         before = self._front.position
-        self._front.append(audio)
+        self._front.append(command.audio, command.format or self.settings.format)
         if fault := self._charge(self._front.position - before):  # no more is heard; what came is told to its end
             self._ending = m.SessionEnded(1013, f"{fault.type}.{fault.code}", fault)
             self._inbox, self._inbox_bytes = deque([m.FinishSession()]), 0
@@ -359,10 +359,10 @@ class Session:
         before = self.settings
         self._configuration.update(command.patch)
         settings = self._configuration.settings
-        self._view = structs.replace(self._view, settings=settings)
+        self.view = structs.replace(self.view, settings=settings)
         self._front.switch(settings.format, settings.noise_reduction)
         self._jobs.expect_rate(settings.format.rate)
-        self._emit(m.SessionUpdated(self._view, command.shows))
+        self._emit(m.SessionUpdated(self.view, command.shows))
         if settings.turn_detection != before.turn_detection:
             self._swap_detector()
 

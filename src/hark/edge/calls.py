@@ -1,0 +1,251 @@
+"""WebRTC over HTTP: POST of an SDP offer makes a call, POST …/hangup ends it (contract A.4 to A.6).
+
+Rule: who may call is who may connect a WebSocket, with the same credentials, the same limits and the same session. A
+call belongs to the key that made it, or to the key behind the client secret: with another one it is not there. Refuses:
+what telephone calls alone have. aiortc is loaded by the first offer, so that a server without calls starts as quickly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hark.audio import opus
+from hark.auth.keys import Keys
+from hark.auth.principal import Principal
+from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
+from hark.core.settings import AudioFormat
+from hark.core.work import Compute
+from hark.edge import guard
+from hark.edge.forms import read_form
+from hark.edge.ids import new_id
+from hark.edge.limits import Limits
+from hark.errors import CallerError, NotFoundError, RateLimitError, TooLargeError
+from hark.protocol import minting, offers
+from hark.protocol.dialects import Choice
+from hark.protocol.offers import MAX_OFFER_BYTES, Offer
+from hark.session.configuration import FindModel
+from hark.session.session import Session
+
+if TYPE_CHECKING:
+    from hark.edge.call import Call, ChannelEar
+    from hark.edge.ice import Network
+
+log = logging.getLogger("hark.session")
+
+# The GA dialect's URL; with and without /v1, and Azure's.
+PATHS: Final = ("/v1/realtime/calls", "/realtime/calls", "/openai/v1/realtime/calls", "/openai/realtime/calls")
+# Where Azure's preview takes offers, on a host of its own.
+AZURE_PATH: Final = "/v1/realtimertc"
+SDP: Final = "application/sdp"
+TELEPHONE: Final = ("accept", "refer", "reject")
+
+
+class Calls:
+    """What making calls needs, and the calls that there are. `network` is asked for when aiortc has been loaded."""
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        find_model: FindModel,
+        compute: Compute,
+        lifetime_s: float,
+        limits: Limits,
+        network: Callable[[], Network],
+        any_origin: bool = False,
+        session_model: str = DEFAULT_SESSION_MODEL,
+    ) -> None:
+        self.keys = keys
+        self.any_origin = any_origin
+        self._find_model = find_model
+        self._compute = compute
+        self._lifetime_s = lifetime_s
+        self.limits = limits
+        self._network = network
+        self._session_model = session_model
+        self._calls: dict[str, Call] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    def routes(self) -> Sequence[Route]:
+        return [
+            *(Route(path + slash, self.offer, methods=["POST"]) for path in PATHS for slash in ("", "/")),
+            Route(AZURE_PATH, self.offer, methods=["POST"]),
+            *(Route(f"{path}/{{call_id}}/hangup", self.hang_up, methods=["POST"]) for path in PATHS),
+            *(
+                Route(f"{path}/{{call_id}}/{verb}", self.telephone, methods=["POST"])
+                for path in PATHS
+                for verb in TELEPHONE
+            ),
+        ]
+
+    # ---- HTTP ----------------------------------------------------------------------------------------------------
+
+    async def offer(self, request: Request) -> Response:
+        """201 and the answer, whichever of the URLs it came to."""
+        who = guard.admit(request, self.keys, any_origin=self.any_origin)
+        offer = await _read(request)
+        minted = None if who.configuration is None else minting.unpack(who.configuration)
+        shown = guard.handshake(request)
+        choice = offers.choose_call(shown, self._find_model, minted, offer.session, ga=shown.path in PATHS)
+        answer, call = await self._begin(who, choice, offers.clean(offer.sdp))
+        headers = {"location": f"/v1/realtime/calls/{call.id}"}
+        return Response(answer, status_code=201, headers=headers, media_type=SDP)
+
+    async def hang_up(self, request: Request) -> Response:
+        """200 and nothing, once."""
+        who = guard.admit(request, self.keys, any_origin=self.any_origin)
+        self.find(request.path_params["call_id"], who).end("it was hung up")
+        return Response(status_code=200)
+
+    async def telephone(self, request: Request) -> Response:
+        who = guard.admit(request, self.keys, any_origin=self.any_origin)
+        self.find(request.path_params["call_id"], who)
+        verb = request.url.path.rpartition("/")[2]
+        message = (
+            f"'{verb}' is for telephone calls (SIP), which this server does not take. A call by WebRTC is answered by "
+            "the POST that makes it, and ended by POST …/hangup."
+        )
+        raise CallerError(message, code="not_a_telephone_call")
+
+    def find(self, call_id: str, who: Principal) -> Call:
+        """A call that has not begun to end. Raises NotFoundError, for another key's too."""
+        call = self._calls.get(call_id)
+        if call is None or call.key_id != who.key_id or call.ending is not None:
+            message = (
+                f"There is no call '{call_id[:100]}' of this key, or it has ended. Its id is the last part of the "
+                "Location that answered the offer."
+            )
+            raise NotFoundError(message, code="call_not_found", param="call_id")
+        return call
+
+    async def stop(self) -> None:
+        """End every call, each as it should, and take no more."""
+        self._stopping = True
+        for call in list(self._calls.values()):
+            call.end("the server stops")
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # ---- a call --------------------------------------------------------------------------------------------------
+
+    async def _begin(self, who: Principal, choice: Choice, sdp: str) -> tuple[str, Call]:
+        if self._stopping:
+            raise RateLimitError("The server is being stopped. Call again when it is back.", retry_after_s=5)
+        await asyncio.to_thread(_load)
+        from hark.edge.call import Call, ChannelEar  # noqa: PLC0415 - see the head of this file
+        from hark.edge.peer import Peer  # noqa: PLC0415
+
+        async with AsyncExitStack() as stack:
+            meter = await stack.enter_async_context(self.limits.session(who))
+            expires_at = int(time.time() + self._lifetime_s)
+            session = Session(
+                SessionView(new_id("sess"), expires_at, choice.settings, self._session_model),
+                find_model=self._find_model,
+                new_id=new_id,
+                now=asyncio.get_running_loop().time(),
+                lifetime_s=self._lifetime_s,
+                charge=meter.charge,
+                judges_pace=False,  # packets say their rate
+            )
+            call = Call(new_id("rtc"), who.key_id, session, self._compute)
+            ear = ChannelEar(choice.dialect)
+            peer = Peer(self._network(), _Connected(call, ear))
+            stack.push_async_callback(peer.close)
+            ear.peer = peer
+            answer = await peer.answer(sdp)
+            call.attach(ear)
+            self._calls[call.id] = call
+            kind = choice.settings.kind
+            log.info("%s opened: %s %s by %s (%s)", session.id, choice.dialect, kind, who.name, call.id)
+            task = asyncio.create_task(self._run(call, stack.pop_all()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return answer, call
+
+    async def _run(self, call: Call, stack: AsyncExitStack) -> None:
+        async with stack:
+            try:
+                await call.run()
+            except Exception:
+                log.exception("%s: unhandled fault", call.session.id)
+            finally:
+                self._calls.pop(call.id, None)
+                log.info("%s closed: %s", call.session.id, call.ending)
+
+
+class _Connected:
+    """What a peer hears, passed on to its call. The data channel is the first of its ears, number 1."""
+
+    def __init__(self, call: Call, ear: ChannelEar) -> None:
+        self._call = call
+        self._ear = ear
+
+    def audio(self, audio: bytes, form: AudioFormat) -> None:
+        self._call.hear(audio, form)
+
+    def opened(self) -> None:
+        self._ear.opened()
+
+    def message(self, frame: str | bytes) -> None:
+        self._call.say(1, frame)
+
+    def gone(self, why: str) -> None:
+        self._call.end(why)
+
+
+def _load() -> None:
+    """aiortc, and libopus. Raises OperatorError if that is not there."""
+    importlib.import_module("hark.edge.call")
+    opus.load()
+
+
+def offers_sdp(request: Request) -> bool:
+    """Whether a POST to a URL that serves other ends too is an offer."""
+    return request.headers.get("content-type", "").lower().startswith((SDP, "multipart/form-data"))
+
+
+def either(other: Callable[[Request], Awaitable[Response]], calls: Calls) -> Callable[[Request], Awaitable[Response]]:
+    """`other`, or an offer where the content type says so (contract A.5)."""
+
+    async def endpoint(request: Request) -> Response:
+        return await (calls.offer if request.method == "POST" and offers_sdp(request) else other)(request)
+
+    return endpoint
+
+
+async def _read(request: Request) -> Offer:
+    """The body in any of its forms. Raises CallerError."""
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return await _read_form(request)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_OFFER_BYTES:
+            message = f"Expected an offer of at most {MAX_OFFER_BYTES} bytes; got more. Send the SDP alone."
+            raise TooLargeError(message, code="request_too_large")
+    return offers.read_offer(bytes(body))
+
+
+async def _read_form(request: Request) -> Offer:
+    """Parts `sdp` and `session`, with types and filenames or without."""
+    form = await read_form(request, MAX_OFFER_BYTES)
+    try:
+        parts = {name: value.encode() for name, value in form.fields}
+        for name, file in form.files:
+            parts[name] = await file.read()
+    finally:
+        await form.close()
+    if "sdp" not in parts:
+        raise offers.invalid("The form has no part 'sdp'. Send one with the offer, and one 'session' if you like.")
+    return Offer(parts["sdp"].decode(errors="replace"), parts.get("session"))
