@@ -57,6 +57,8 @@ def generated(keys_required):
     return schema
 
 
+# The server runs in this process, and may draw a random number while a request is being made up.
+SERVER_DRAWS = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 OPEN, KEYED = generated(keys_required=False), generated(keys_required=True)
 BOUNDED = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -102,6 +104,7 @@ def test_the_form_has_the_parts_that_are_read():
 # ---- answers -------------------------------------------------------------------------------------------------------
 
 
+@SERVER_DRAWS
 @OPEN.parametrize()
 @BOUNDED
 def test_every_answer_is_one_that_the_description_has(case, server):
@@ -112,6 +115,7 @@ def test_every_answer_is_one_that_the_description_has(case, server):
     case.call_and_validate(base_url=server.url, checks=CHECKS + strict, timeout=PATIENCE_S)
 
 
+@SERVER_DRAWS
 @KEYED.parametrize()
 @settings(BOUNDED, max_examples=5)
 def test_with_a_key_nobody_else_comes_in(case, serve):
