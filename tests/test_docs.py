@@ -205,6 +205,7 @@ EVENTS = [
     m.SpeechStarted("item_1", 0),
     m.SpeechStopped("item_1", 0),
     m.SilenceTimedOut("item_1", 0, 5_000),
+    m.VoiceActivity(0, (0.5,)),
     m.AudioCommitted("item_1", None),
     m.AudioCleared(),
     m.ItemAdded(ITEM, None),

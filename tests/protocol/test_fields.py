@@ -68,6 +68,8 @@ EXPECTED = {
         **sdk.SERVER,
         # In none of the SDK's unions, though the server of its authors sent it (contract J.2).
         "transcription_session.created": sdk.SERVER["transcription_session.updated"],
+        # Hark's own.
+        "hark.voice_activity": {"type", "event_id", "audio_start_ms", "window_ms", "probabilities"},
     },
     "Minting, GA": {path for path in sdk.GA_MINTING | own(minting.GaRequest) if not path.startswith("session")},
     "Minting, beta": BETA_ONLY | LIFETIMES,

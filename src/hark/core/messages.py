@@ -160,6 +160,14 @@ class SilenceTimedOut(Struct, frozen=True):
     audio_end_ms: int
 
 
+class VoiceActivity(Struct, frozen=True):
+    """How surely each window of the audio holds a voice, one after another from `audio_start_ms` on. Only who asked
+    for it by `include` is told."""
+
+    audio_start_ms: int
+    probabilities: tuple[float, ...]
+
+
 class AudioCommitted(Struct, frozen=True):
     item_id: str
     previous_item_id: str | None
@@ -240,6 +248,7 @@ Event: TypeAlias = (
     | SpeechStarted
     | SpeechStopped
     | SilenceTimedOut
+    | VoiceActivity
     | AudioCommitted
     | AudioCleared
     | ItemAdded

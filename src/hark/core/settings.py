@@ -21,6 +21,8 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 Kind = Literal["transcription", "realtime"]
 Eagerness = Literal["low", "medium", "high", "auto"]
 LOGPROBS: Final = "item.input_audio_transcription.logprobs"
+VOICE_ACTIVITY: Final = "hark.voice_activity"
+INCLUDES: Final = (LOGPROBS, VOICE_ACTIVITY)
 
 # Upper limits that no client has been seen to near; they keep a typing slip from buffering for hours.
 MAX_PREFIX_MS: Final = 10_000
@@ -202,8 +204,9 @@ def _over(base: P, patch: Struct) -> P:
 def _validate(settings: SessionSettings) -> None:
     _between("format.rate", settings.format.rate, MIN_RATE, MAX_RATE)
     for name in settings.include:
-        if name != LOGPROBS:
-            raise SettingsError("include", f"Invalid value: '{name}'. Supported values are: '{LOGPROBS}'.")
+        if name not in INCLUDES:
+            listed = ", ".join(f"'{include}'" for include in INCLUDES)
+            raise SettingsError("include", f"Invalid value: '{name}'. Supported values are: {listed}.")
     noise = settings.noise_reduction
     if noise is not None:
         _between("noise_reduction.strength", noise.strength, 0.0, 1.0)

@@ -74,6 +74,9 @@ _SERVER: Final[dict[str, tuple[Given, ...]]] = {
     "input_audio_buffer.timeout_triggered": (
         ("sent", "audio_start_ms audio_end_ms item_id", "of the silence, after `idle_timeout_ms`"),
     ),
+    "hark.voice_activity": (
+        ("sent", "audio_start_ms window_ms probabilities", "not OpenAI's: the whole event; only if `include` asks"),
+    ),
     "input_audio_buffer.committed": (("sent", "previous_item_id item_id", ""),),
     "input_audio_buffer.cleared": (),
     "conversation.item.deleted": (("sent", "item_id", ""),),

@@ -14,8 +14,8 @@ import msgspec
 import pybase64
 
 from hark.core import messages as m
-from hark.core.settings import Json, SettingsError
-from hark.core.work import Token
+from hark.core.settings import VOICE_ACTIVITY, Json, SettingsError
+from hark.core.work import WINDOW_SAMPLES, Token, to_ms
 from hark.errors import HarkError
 from hark.protocol.answers import DurationUsage, LogProb, TokenDetails, TokenUsage, Usage, told
 
@@ -29,6 +29,7 @@ SharedEvent: TypeAlias = (
     m.SpeechStarted
     | m.SpeechStopped
     | m.SilenceTimedOut
+    | m.VoiceActivity
     | m.AudioCommitted
     | m.AudioCleared
     | m.ItemRetrieved
@@ -100,6 +101,10 @@ def encode(event: SharedEvent, new_id: NewId) -> list[Frame]:
         case m.SilenceTimedOut():
             at = {"audio_start_ms": event.audio_start_ms, "audio_end_ms": event.audio_end_ms}
             return [frame("input_audio_buffer.timeout_triggered", new_id, **at, item_id=event.item_id)]
+        case m.VoiceActivity():
+            heard: list[Json] = [round(probability, 3) for probability in event.probabilities]
+            window = {"audio_start_ms": event.audio_start_ms, "window_ms": to_ms(WINDOW_SAMPLES)}
+            return [frame(VOICE_ACTIVITY, new_id, **window, probabilities=heard)]
         case m.AudioCommitted():
             before = event.previous_item_id
             return [frame("input_audio_buffer.committed", new_id, previous_item_id=before, item_id=event.item_id)]

@@ -46,6 +46,7 @@ def rows(*given: Given, event: str = "", under: str = "") -> Iterator[Row]:
 _NO_VOICE: Final = "nothing answers here"
 _HINT: Final = "handed to the model; Moonshine takes no hints"
 _SILENT: Final = "not echoed either"
+_INCLUDES: Final = "`item.input_audio_transcription.logprobs`; and `hark.voice_activity`, not OpenAI's"
 
 
 def _heard(audio: str, transcription: str, noise: str) -> Iterator[Row]:
@@ -93,7 +94,7 @@ GA_SESSION: Final = Section(
         *_heard("audio.input.format", "audio.input.transcription", "audio.input.noise_reduction"),
         *_turns("audio.input.turn_detection"),
         *rows(
-            ("honoured", "include", "`item.input_audio_transcription.logprobs`"),
+            ("honoured", "include", _INCLUDES),
             ("kept", "model", "set once; a realtime model"),
             ("kept", "audio.output.format.… audio.output.voice.… audio.output.speed", _NO_VOICE),
             ("kept", "output_modalities instructions max_output_tokens", _NO_VOICE),
@@ -115,7 +116,7 @@ BETA_SESSION: Final = Section(
         *_heard("input_audio_format", "input_audio_transcription", "input_audio_noise_reduction"),
         *_turns("turn_detection"),
         *rows(
-            ("honoured", "include", "`item.input_audio_transcription.logprobs`"),
+            ("honoured", "include", _INCLUDES),
             ("kept", "model", "set once; a realtime model"),
             ("kept", "modalities instructions voice output_audio_format temperature speed", _NO_VOICE),
             ("kept", "max_response_output_tokens tools.… tool_choice.… tracing.…", _NO_VOICE),

@@ -65,7 +65,7 @@ _NARROWER: Final[dict[tuple[str, str], dict[str, Json]]] = {
     ("PlainForm", "file"): {"format": "binary", "contentMediaType": "application/octet-stream"},
     ("UploadForm", "file"): {"format": "binary", "contentMediaType": "application/octet-stream"},
     **{
-        (schema, "include"): {"items": {"enum": [core.LOGPROBS]}}
+        (schema, "include"): {"items": {"enum": list(core.INCLUDES)}}
         for schema in ("GaSession", "BetaSession", "BetaRequest")
     },
 }

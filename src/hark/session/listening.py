@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from hark.core.settings import TurnDetection
-from hark.core.work import WINDOW_SAMPLES, JudgeTurn, Result, TurnJudged, WorkFailed
+from hark.core import messages as m
+from hark.core.settings import VOICE_ACTIVITY, SessionSettings, TurnDetection
+from hark.core.work import WINDOW_SAMPLES, JudgeTurn, Result, TurnJudged, WorkFailed, to_ms
 from hark.session.buffer import AudioBuffer
 from hark.session.lane import Lane
 from hark.session.turns import JUDGE_AFTER, JUDGED_SAMPLES, ONSET_WINDOWS, Pause, Signal, detector
@@ -21,6 +22,14 @@ from hark.session.turns import JUDGE_AFTER, JUDGED_SAMPLES, ONSET_WINDOWS, Pause
 JUDGE_PATIENCE_S: Final = 1.0
 # What a judgement may still need lies no further back than this from what was heard.
 REMEMBERED: Final = JUDGED_SAMPLES + JUDGE_AFTER
+
+
+def voice_activity(settings: SessionSettings, scored: list[tuple[int, float]]) -> list[m.VoiceActivity]:
+    """What a client that asked for voice activity is told of new windows, before anything is decided by them."""
+    if not scored or VOICE_ACTIVITY not in settings.include:
+        return []
+    first, _ = scored[0]
+    return [m.VoiceActivity(to_ms(first * WINDOW_SAMPLES), tuple(probability for _, probability in scored))]
 
 
 class Listening:

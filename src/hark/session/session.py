@@ -42,7 +42,7 @@ from hark.session.frontend import FrontEnd
 from hark.session.items import Items
 from hark.session.itemwork import ItemWork
 from hark.session.jobs import LEAD, Job, Stretch
-from hark.session.listening import REMEMBERED, Listening
+from hark.session.listening import REMEMBERED, Listening, voice_activity
 from hark.session.transcribing import Transcribing
 from hark.session.turns import ONSET_WINDOWS, Idled, Signal, Started, Stopped
 
@@ -209,6 +209,7 @@ class Session:
         return not self._front.full if isinstance(command, m.AppendAudio) else self._decided
 
     def _hear(self, windows: list[tuple[int, float]]) -> None:
+        self._out += voice_activity(self.settings, windows)
         for window, probability, signal in self._ears.hear(windows):
             if self._open is not None:
                 self._open.hear(window, probability)
