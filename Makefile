@@ -1,8 +1,9 @@
-# Everything a developer or CI runs. Needs Python 3.11+, make and a package index; test-clients also npm.
+# Everything a developer or CI runs. Needs Python 3.11+, make and a package index; test-clients and test-browser also npm.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 NODE   := tests/clients/node
+AXE    := tests/browser/node
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -48,6 +49,19 @@ $(NODE)/node_modules/.made: $(NODE)/package.json $(NODE)/package-lock.json
 test-clients: dev $(NODE)/node_modules/.made  ## published clients, unmodified, against a server process (needs npm)
 	$(BIN)/pytest tests/clients
 
+$(VENV)/.browser: $(VENV)/.dev requirements/browser.txt
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements/browser.txt
+	@touch $@
+
+$(AXE)/node_modules/.made: $(AXE)/package.json $(AXE)/package-lock.json
+	@command -v npm >/dev/null || { echo "make test-browser needs Node 18 or later and npm: install npm (Debian: apt install npm)."; exit 1; }
+	npm --prefix $(AXE) ci --loglevel=error --cache "$(CURDIR)/.clients/npm"
+	@touch $@
+
+test-browser: dev $(VENV)/.browser $(AXE)/node_modules/.made  ## the page, in headless Chromium (needs npm; installs Debian's chromium if there is none)
+	@tests/browser/need-chromium
+	$(BIN)/pytest tests/browser
+
 format: $(VENV)/.dev  ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -69,6 +83,6 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 	$(BIN)/python -c "from pathlib import Path; from hark.protocol.api_page import page; Path('docs/api.md').write_text(page(), 'utf-8')"
 
 clean:  ## remove what make made here (pulled models stay in the user's cache)
-	rm -rf $(VENV) .clients $(NODE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .clients $(NODE)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help install run dev check test test-clients format lock accuracy denoise turns api-table clean
+.PHONY: help install run dev check test test-clients test-browser format lock accuracy denoise turns api-table clean

@@ -1,4 +1,4 @@
-"""Write requirements/{base,build,dev}.txt from pyproject.toml: pinned, hashed, for every platform, naming no index."""
+"""Write requirements/*.txt from pyproject.toml: pinned, hashed, for every platform, naming no index."""
 
 import subprocess
 import sys
@@ -13,6 +13,7 @@ PARTS = {
     "build.txt": ["--group", "pyproject.toml:build"],
     "base.txt": ["pyproject.toml", "-c", "requirements/build.txt"],
     "dev.txt": ["--group", "pyproject.toml:dev", "-c", "requirements/base.txt"],
+    "browser.txt": ["--group", "pyproject.toml:browser", "-c", "requirements/dev.txt"],
 }
 
 for name, arguments in PARTS.items():

@@ -155,14 +155,24 @@ def test_the_tree_is_the_files_that_there_are():
             folder = name
         else:
             listed.add((folder if line.startswith("    ") else "") + name)
-    assert listed == {
-        path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if path.name != "__init__.py"
-    }
+    files = [*(path for path in SOURCE.rglob("*.py") if path.name != "__init__.py"), *(SOURCE / "console").iterdir()]
+    assert listed == {path.relative_to(SOURCE).as_posix() for path in files}
 
 
 def test_the_floors_are_those_that_the_linter_holds():
     layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
     assert blocks(section("docs/architecture.md", "Floors, and the two guards"))[0].split("\n")[:-1] == layers
+
+
+# ---- the page ------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_page_says_of_troubles_is_what_it_says():
+    scripts = "".join(path.read_text("utf-8") for path in (SOURCE / "console").glob("*.js"))
+    said = re.sub(r'"\s*\+ "', "", scripts)
+    listed = [row[0] for row in table(page("docs/page.md"), "the page says")]
+    assert len(listed) > 5
+    assert [text for text in listed if text.rstrip(".") not in said] == []
 
 
 # ---- options and commands ------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from hark.config import Settings
 from hark.edge import guard, requests, status, tls, unreadable
 from hark.edge.calls import Calls, either
 from hark.edge.client_secrets import ClientSecrets
+from hark.edge.console import Console
 from hark.edge.limits import Limits
 from hark.edge.models import Models
 from hark.edge.reference import Reference
@@ -57,14 +58,17 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 
 
 def routes(
-    realtime: Realtime, secrets: ClientSecrets, models: Models, files: Transcriptions, reference: Reference
+    realtime: Realtime,
+    secrets: ClientSecrets,
+    models: Models,
+    files: Transcriptions,
+    *pages: Reference | Console,
 ) -> list[BaseRoute]:
     calls = realtime.calls
     paths = [path + slash for path in REALTIME_PATHS for slash in ("", "/")]
     return [
-        Route("/", status.index),
         Route("/health", status.health),
-        *reference.routes(),
+        *(route for page in pages for route in page.routes()),
         *(WebSocketRoute(path, realtime.serve) for path in paths),
         *calls.routes(),
         *secrets.routes(),
@@ -107,7 +111,7 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
         except OperatorError:  # the request meets it too, and tells of it
             return False
 
-    routing = routes(realtime, secrets, models, files, Reference(keys))
+    routing = routes(realtime, secrets, models, files, Reference(keys), Console(keys))
     inside = Starlette(routes=routing, exception_handlers=handlers)
     return requests.with_ids(guard.cross_origin(inside, any_origin))
 

@@ -20,6 +20,7 @@ import hark
 from hark.app import keys_of, routes
 from hark.edge.calls import Calls
 from hark.edge.client_secrets import ClientSecrets
+from hark.edge.console import Console
 from hark.edge.models import Models
 from hark.edge.reference import Reference
 from hark.edge.transcriptions import Transcriptions
@@ -75,6 +76,7 @@ def test_every_route_is_described_and_no_other():
         Models(keys, [], None),
         Transcriptions(keys, None, None, 0, 0, None),
         Reference(keys),
+        Console(keys),
     )
     there = {
         (method, route.path.replace(":path}", "}"))

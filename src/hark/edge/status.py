@@ -26,8 +26,8 @@ log = logging.getLogger("hark.http")
 CLIENT_GONE: Final = 499
 _WHAT_THERE_IS: Final = (
     "There are: the WebSocket /v1/realtime?intent=transcription, POST /v1/realtime/calls for WebRTC, "
-    "POST /v1/realtime/client_secrets, "
-    "POST /v1/audio/transcriptions, GET /v1/models, GET /health, and a description of all of them at /docs."
+    "POST /v1/realtime/client_secrets, POST /v1/audio/transcriptions, GET /v1/models, GET /health, "
+    "a page to speak into at /, and a description of all of them at /docs."
 )
 
 
@@ -49,9 +49,10 @@ async def health(request: Request) -> Response:
     return JSONResponse(told(Health()))
 
 
-async def index(request: Request) -> Response:
+def where(request: Request, *, credential_required: bool) -> Index:
+    """Where things are, in terms of how the server was reached."""
     base = str(request.base_url).rstrip("/")
-    where = Index(
+    return Index(
         name="hark",
         version=hark.__version__,
         realtime=f"ws{base.removeprefix('http')}/v1/realtime?intent=transcription",
@@ -60,8 +61,8 @@ async def index(request: Request) -> Response:
         health=f"{base}/health",
         openapi=f"{base}/openapi.json",
         docs=f"{base}/docs",
+        credential_required=credential_required,
     )
-    return JSONResponse(told(where))
 
 
 async def needs_websocket(request: Request) -> Response:

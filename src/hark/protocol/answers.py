@@ -203,7 +203,7 @@ class Health(_Body, frozen=True):
 
 
 class Index(_Body, frozen=True):
-    """Where things are, as whole URLs."""
+    """Where things are, as whole URLs, and whether a key or client secret is needed there."""
 
     name: str
     version: str
@@ -213,6 +213,7 @@ class Index(_Body, frozen=True):
     health: str
     openapi: str
     docs: str
+    credential_required: bool
 
 
 # ---- sessions, as minting answers them ----------------------------------------------------------------------------

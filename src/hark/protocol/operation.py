@@ -18,6 +18,8 @@ TEXT: Final = "text/plain; charset=utf-8"
 EVENTS: Final = "text/event-stream; charset=utf-8"
 HTML: Final = "text/html; charset=utf-8"
 CSS: Final = "text/css; charset=utf-8"
+SCRIPT: Final = "text/javascript; charset=utf-8"
+SVG: Final = "image/svg+xml"
 FORM: Final = "multipart/form-data"
 SDP: Final = "application/sdp"
 

@@ -1,0 +1,93 @@
+"""The page in headless Chromium, against a server with real models; the microphone plays a recording.
+
+Rule: what a test reads stands on the screen, and what it does goes through the controls that people have. A test fails
+if the console says anything, a script throws or the Content-Security-Policy stops something, unless it excused that.
+"""
+
+import os
+import shutil
+import sys
+import wave
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+sys.path.append(str(Path(__file__).parents[1] / "speech"))
+
+from screen import REAL, Screen, offers_webrtc
+
+# Everything that a browser would fetch by itself is off: there is no network in tests.
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
+    "--host-resolver-rules=MAP elsewhere.test 127.0.0.1",
+]  # fmt: skip
+ALLOWED = "--use-fake-ui-for-media-stream"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Gives the browser whose microphone plays this file, once; `allowed`: pages may have the microphone."""
+    program = shutil.which(os.environ.get("HARK_CHROMIUM", "chromium"))
+    assert program, "There is no Chromium: run make test-browser."
+    browsers = {}
+    with sync_playwright() as playwright:
+
+        def launch(file, allowed=True):
+            if (file, allowed) not in browsers:
+                flags = [*FLAGS, f"--use-file-for-fake-audio-capture={file}%noloop", *([ALLOWED] if allowed else [])]
+                browsers[file, allowed] = playwright.chromium.launch(executable_path=program, args=flags)
+            return browsers[file, allowed]
+
+        yield launch
+        for browser in browsers.values():
+            browser.close()
+
+
+@pytest.fixture(scope="session")
+def beckett(samples):
+    return samples / "beckett.wav"
+
+
+@pytest.fixture(scope="session")
+def short(beckett, tmp_path_factory):
+    """The first two turns of it, and silence."""
+    target = tmp_path_factory.mktemp("audio") / "short.wav"
+    with wave.open(str(beckett)) as whole, wave.open(str(target), "wb") as part:
+        part.setparams(whole.getparams())
+        part.writeframes(whole.readframes(round(3.1 * whole.getframerate())))
+        part.writeframes(bytes(2 * 5 * whole.getframerate()))
+    return target
+
+
+@pytest.fixture
+def open_page(chromium, samples, serve, beckett):
+    """Gives a Screen on the page of the server with these options, or at this URL."""
+    contexts, screens = [], []
+
+    def opened(file=beckett, *, url=None, allowed=True, path="", options=None, **context):
+        given = {"viewport": {"width": 1280, "height": 860}} | context
+        permissions = ["microphone", "clipboard-read", "clipboard-write"] if allowed else []
+        contexts.append(chromium(str(file), allowed).new_context(permissions=permissions, **given))
+        screens.append(Screen(contexts[-1].new_page(), (url or serve(**REAL, **(options or {})).url) + path))
+        return screens[-1]
+
+    yield opened
+    for screen in screens:
+        screen.check()
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(params=["websocket", "webrtc"])
+def transport(request, serve):
+    if request.param == "webrtc" and not offers_webrtc(serve(**REAL).url):
+        pytest.skip("This server answers that it does not offer WebRTC.")
+    return request.param
+
+
+@pytest.fixture
+def needs_webrtc(serve):
+    if not offers_webrtc(serve(**REAL).url):
+        pytest.skip("This server answers that it does not offer WebRTC.")
