@@ -77,6 +77,7 @@ def test_audio_is_listed_by_its_size(open_page, short):
 
 def code(screen, language):
     screen.choose(f"^{language}$")
+    expect(screen["#code-text"]).not_to_be_empty()
     return screen["#code-text"].inner_text()
 
 
