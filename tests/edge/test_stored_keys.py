@@ -116,7 +116,7 @@ def test_the_signing_key_is_rotated_while_the_server_runs(stored, folder):
 
 def test_a_session_outlives_its_secret(stored, folder):
     key = create_key(folder, "short", time.time())
-    keys = Keys(None, folder, lambda: time.time() - 599)
+    keys = Keys(None, folder, lambda: time.time() - 595)  # five seconds are left
     secret = keys.mint(keys.admit([key]), minted_content(stored, key, folder), 600).value
     with stored.socket(**bearer(secret)) as wire:
         assert wire.receive()["type"] == "session.created"
