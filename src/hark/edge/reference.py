@@ -18,11 +18,11 @@ from starlette.routing import Route
 import hark
 from hark.auth.keys import Keys
 from hark.core.settings import Json
-from hark.edge.page import render
+from hark.edge.reference_page import render
 from hark.errors import OperatorError
 from hark.protocol.openapi import describe
 
-_STYLE: Final = Path(__file__).with_name("page.css").read_text("utf-8")
+_STYLE: Final = Path(__file__).with_name("reference_page.css").read_text("utf-8")
 _GUARDS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
