@@ -17,6 +17,7 @@ from schemathesis.specs.openapi import checks
 from starlette.routing import Route, WebSocketRoute
 
 import hark
+from documents import codes, section, table
 from hark.app import keys_of, routes
 from hark.edge.calls import Calls
 from hark.edge.client_secrets import ClientSecrets
@@ -31,7 +32,6 @@ from hark.protocol.operations import OPERATIONS
 from hark.protocol.uploads import UploadForm
 from serving import PATIENCE_S, speech
 from serving import settings as options
-from test_docs import codes, section, table
 from uploading import post, wav
 
 KEY = "k" * 20
