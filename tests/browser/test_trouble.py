@@ -159,7 +159,7 @@ def test_committing_nothing_is_explained_calmly(open_page, tmp_path):
     screen = open_page(samples_of_silence(tmp_path))
     screen.choose("when you say so")
     screen.start()
-    screen.page.evaluate("for (let times = 0; times < 3; times += 1) document.getElementById('commit').click()")
+    screen.page.evaluate("for (let times = 0; times < 6; times += 1) document.getElementById('commit').click()")
     screen.notice("buffer too small")
     expect(screen["#status"]).to_have_text("Listening")
     screen.stop()

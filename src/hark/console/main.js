@@ -48,11 +48,12 @@ function explain(error) {
 }
 
 function refused(fault) {
-  if (fault.param?.startsWith("session")) {
+  const ofSettings = fault.param?.startsWith("session");
+  if (ofSettings) {
     $("applied").textContent = "Refused";
     $("applied").className = "bad";
   }
-  notice("refused", fault.message, { calm: fault.code === "input_audio_buffer_commit_empty" });
+  notice(ofSettings ? "refused" : "event", fault.message, { calm: fault.code === "input_audio_buffer_commit_empty" });
 }
 
 function applied() {
