@@ -58,7 +58,7 @@ $(AXE)/node_modules/.made: $(AXE)/package.json $(AXE)/package-lock.json
 	npm --prefix $(AXE) ci --loglevel=error --cache "$(CURDIR)/.clients/npm"
 	@touch $@
 
-test-browser: dev $(VENV)/.browser $(AXE)/node_modules/.made  ## the page, in headless Chromium (needs npm; installs Debian's chromium if there is none)
+test-browser: dev $(VENV)/.browser $(AXE)/node_modules/.made  ## the page and WebRTC clients, in headless Chromium (needs npm; installs Debian's chromium if there is none)
 	@tests/browser/need-chromium
 	$(BIN)/pytest tests/browser
 

@@ -1,4 +1,4 @@
-"""The page in headless Chromium, against a server with real models; the microphone plays a recording.
+"""The page and published clients in headless Chromium, with real models; the microphone plays a recording.
 
 Rule: what a test reads stands on the screen, and what it does goes through the controls that people have. A test fails
 if the console says anything, a script throws or the Content-Security-Policy stops something, unless it excused that.
