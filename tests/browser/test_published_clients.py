@@ -89,6 +89,6 @@ def test_the_webrtc_helper_of_the_sdk(client, exchange):
     events = screen["#events li"].all_inner_texts()
     assert events[0] == "session.created"
     assert {"session.updated", f"{INPUT}.speech_started", COMPLETED} <= set(events)
-    screen.button("Close").click()
-    expect(screen["#status"]).to_have_text("closed local")
+    screen.button("Hang up").click()
+    expect(screen["#status"]).to_have_text("closed remote")
     expect(screen["#error"]).to_be_empty()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final, Protocol
 
 from aioice import Connection
@@ -120,7 +121,8 @@ class Peer:
             await asyncio.gather(self._ticking, return_exceptions=True)
         if not self._closed:
             await self._linger()
-        self._leave()
+            self._leave()
+            await self._close_channel()
         await self._connection.close()
 
     # ---- what comes ----------------------------------------------------------------------------------------------
@@ -205,6 +207,16 @@ class Peer:
             if not (self._channel.bufferedAmount or sctp._outbound_queue or sctp._sent_queue):
                 return
             await asyncio.sleep(0.02)
+
+    async def _close_channel(self) -> None:
+        """A browser takes it for a fault of the channel if the association is cut off before the channel is closed."""
+        if self._channel is None or not self.open:
+            return
+        closed = asyncio.Event()
+        self._channel.on("close", closed.set)
+        self._channel.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(closed.wait(), LINGER_S)
 
 
 def _refusal(error: Exception) -> CallerError:
