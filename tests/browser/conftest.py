@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.append(str(Path(__file__).parents[1] / "speech"))
 
-from screen import REAL, Screen, offers_webrtc
+from screen import REAL, Screen
 
 # Everything that a browser would fetch by itself is off: there is no network in tests.
 FLAGS = [
@@ -81,13 +81,5 @@ def open_page(chromium, samples, serve, beckett):
 
 
 @pytest.fixture(params=["websocket", "webrtc"])
-def transport(request, serve):
-    if request.param == "webrtc" and not offers_webrtc(serve(**REAL).url):
-        pytest.skip("This server answers that it does not offer WebRTC.")
+def transport(request):
     return request.param
-
-
-@pytest.fixture
-def needs_webrtc(serve):
-    if not offers_webrtc(serve(**REAL).url):
-        pytest.skip("This server answers that it does not offer WebRTC.")

@@ -2,24 +2,16 @@
 
 import re
 
-import httpx
 from playwright.sync_api import expect
 
 PATIENCE_MS = 30_000
 REAL = {"model": "moonshine-tiny-en", "voice_model": "silero-vad"}
-_NOT_OFFERED = {"unknown_url", "method_not_allowed"}
 _VIOLATIONS = """
   window.violations = [];
   addEventListener("securitypolicyviolation", (event) => {
     violations.push(`${event.violatedDirective} ${event.blockedURI}`);
   });
 """
-
-
-def offers_webrtc(url):
-    """Whether the server takes SDP offers: one that does refuses an empty one for what is in it."""
-    answer = httpx.post(f"{url}/v1/realtime/calls", content="v=0\r\n", headers={"content-type": "application/sdp"})
-    return answer.json()["error"]["code"] not in _NOT_OFFERED
 
 
 class Screen:

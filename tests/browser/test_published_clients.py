@@ -34,7 +34,7 @@ def late(beckett, tmp_path_factory):
 
 
 @pytest.fixture
-def client(open_page, serve, needs_webrtc, late, tmp_path):
+def client(open_page, serve, late, tmp_path):
     """Gives a Screen on this page, beside the packages, with a secret of a session of this type."""
     assert PACKAGES.is_dir(), "The packages are not there: run make test-browser."
     server = serve(**REAL, api_key=KEY)

@@ -29,7 +29,7 @@ def check(screen):
     expect(rows.first).to_have_text(re.compile("^transcription_session.created"))
 
 
-def test_the_page_that_offers_where_one_mints(open_page, serve, needs_webrtc, short, tmp_path):
+def test_the_page_that_offers_where_one_mints(open_page, serve, short, tmp_path):
     server = serve(**REAL, api_key=KEY)
     body = {"input_audio_transcription": {"model": "gpt-4o-transcribe", "language": "en"}}
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -43,7 +43,7 @@ def test_the_page_that_offers_where_one_mints(open_page, serve, needs_webrtc, sh
         expect(screen["#error"]).to_be_empty()
 
 
-def test_the_page_that_mints_by_itself(open_page, serve, needs_webrtc, short, tmp_path):
+def test_the_page_that_mints_by_itself(open_page, serve, short, tmp_path):
     server = serve(**REAL, api_key=KEY)
     write(tmp_path, "mints_by_itself.html", server=server.url, key=KEY)
     with Served(tmp_path) as url:
