@@ -49,6 +49,7 @@ def _tell_how_to_connect(url: str, key: str | None, settings: Settings, console:
     lines = f"""
 [bold green]It works.[/] Leave this running and connect from another terminal:
 
+  the page    [bold]{url}/[/] in a browser: speak, and read along
   base URL    [bold]{url}/v1[/]
   WebSocket   [bold]{socket}[/]
   curl        [bold]{curl} {url}/health[/]{trusted}
