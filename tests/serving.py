@@ -101,8 +101,10 @@ class Server:
         self.url, self._stop = ready.result(PATIENCE_S)
 
     def stop(self):
-        self._stop()
-        self._thread.join()
+        """Once it is stopped, this does nothing."""
+        if self._thread.is_alive():
+            self._stop()
+            self._thread.join()
 
     @contextmanager
     def socket(self, target="/v1/realtime?intent=transcription", **options):

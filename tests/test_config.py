@@ -48,7 +48,7 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "max_session_minutes": "5", "max_file_mb": "5", "max_file_minutes": "5", "log_level": "debug",
         "tls_cert": "cert.pem", "tls_key": "key.pem", "tls_self_signed": "true", "webrtc_ports": "50000-50099",
         "webrtc_address": "203.0.113.5", "webrtc_stun": "stun:a.example", "webrtc_turn": "turn:a.example",
-        "webrtc_turn_username": "u", "webrtc_turn_password": "p",
+        "webrtc_turn_username": "u", "webrtc_turn_password": "p", "event_log": "events",
     }  # fmt: skip
     assert given.keys() >= {name for name, field in Settings.model_fields.items() if field.description}
     for name, value in given.items():

@@ -26,6 +26,7 @@ from hark.edge import guard, requests, status, tls, unreadable
 from hark.edge.calls import Calls, either
 from hark.edge.client_secrets import ClientSecrets
 from hark.edge.console import Console
+from hark.edge.eventlog import EventLogs
 from hark.edge.limits import Limits
 from hark.edge.models import Models
 from hark.edge.reference import Reference
@@ -113,7 +114,7 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
 
     routing = routes(realtime, secrets, models, files, Reference(keys), Console(keys))
     inside = Starlette(routes=routing, exception_handlers=handlers)
-    return requests.with_ids(guard.cross_origin(inside, any_origin))
+    return requests.with_ids(guard.cross_origin(calls.logs.around(inside), any_origin))
 
 
 def keys_of(settings: Settings) -> Keys:
@@ -157,6 +158,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         network=lambda: _network(settings),
         any_origin=settings.allow_anonymous,
         session_model=settings.session_model,
+        logs=EventLogs(settings.event_log and settings.event_log.expanduser()),
     )
     certificate = _certificate(settings)
     listener = _listen(settings)

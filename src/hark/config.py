@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     )
     webrtc_turn_username: str | None = Field(default=None, description="User name at the TURN server.")
     webrtc_turn_password: SecretStr | None = Field(default=None, description="Password at the TURN server.")
+    event_log: Path | None = Field(
+        default=None,
+        description="Folder for a log of each connection's events, transcripts included, for hark doctor --log.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What goes to the log.")
 
     @property

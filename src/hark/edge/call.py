@@ -27,6 +27,7 @@ from hark.core.messages import (
 )
 from hark.core.settings import AudioFormat
 from hark.core.work import Compute
+from hark.edge.eventlog import EventLog
 from hark.edge.frames import Speaker
 from hark.edge.ids import new_id
 from hark.edge.peer import Peer
@@ -169,8 +170,9 @@ class Call:
 class ChannelEar:
     """The data channel. What is said before it opens waits for it."""
 
-    def __init__(self, dialect: DialectName) -> None:
+    def __init__(self, dialect: DialectName, kept: EventLog) -> None:
         self.peer: Peer | None = None
+        self._kept = kept
         self._speaker = Speaker(dialect, send=self._send, new_id=new_id)
         self._early: deque[str] | None = deque(maxlen=MAX_EARLY)
 
@@ -200,6 +202,7 @@ class ChannelEar:
         assert self.peer is not None
         small = len(frame) < MAX_MESSAGE_BYTES // 4 or len(frame.encode()) < MAX_MESSAGE_BYTES
         if small and self.peer.send(frame):
+            self._kept.frame("received", frame)
             return
         if self.peer.open:
             message = "An event is larger than a data channel takes (256 KiB). Attach a WebSocket by call_id for it."

@@ -26,6 +26,7 @@ from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
 from hark.core.settings import AudioFormat
 from hark.core.work import Compute
 from hark.edge import guard
+from hark.edge.eventlog import EventLog, EventLogs
 from hark.edge.forms import read_form
 from hark.edge.ids import new_id
 from hark.edge.limits import Limits
@@ -64,6 +65,7 @@ class Calls:
         network: Callable[[], Network],
         any_origin: bool = False,
         session_model: str = DEFAULT_SESSION_MODEL,
+        logs: EventLogs | None = None,
     ) -> None:
         self.keys = keys
         self.any_origin = any_origin
@@ -73,6 +75,7 @@ class Calls:
         self.limits = limits
         self._network = network
         self._session_model = session_model
+        self.logs = logs or EventLogs()
         self._calls: dict[str, Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -98,7 +101,7 @@ class Calls:
         minted = None if who.configuration is None else minting.unpack(who.configuration)
         shown = guard.handshake(request)
         choice = offers.choose_call(shown, self._find_model, minted, offer.session, ga=shown.path in PATHS)
-        answer, call = await self._begin(who, choice, offers.clean(offer.sdp))
+        answer, call = await self._begin(request, who, choice, offers.clean(offer.sdp))
         headers = {"location": f"/v1/realtime/calls/{call.id}"}
         return Response(answer, status_code=201, headers=headers, media_type=SDP)
 
@@ -139,7 +142,7 @@ class Calls:
 
     # ---- a call --------------------------------------------------------------------------------------------------
 
-    async def _begin(self, who: Principal, choice: Choice, sdp: str) -> tuple[str, Call]:
+    async def _begin(self, request: Request, who: Principal, choice: Choice, sdp: str) -> tuple[str, Call]:
         if self._stopping:
             raise RateLimitError("The server is being stopped. Call again when it is back.", retry_after_s=5)
         await asyncio.to_thread(_load)
@@ -159,8 +162,10 @@ class Calls:
                 judges_pace=False,  # packets say their rate
             )
             call = Call(new_id("rtc"), who.key_id, session, self._compute)
-            ear = ChannelEar(choice.dialect)
-            peer = Peer(self._network(), _Connected(call, ear))
+            kept = self.logs.begin(request, "webrtc")
+            stack.callback(kept.close)
+            ear = ChannelEar(choice.dialect, kept)
+            peer = Peer(self._network(), _Connected(call, ear, kept))
             stack.push_async_callback(peer.close)
             ear.peer = peer
             answer = await peer.answer(sdp)
@@ -187,9 +192,10 @@ class Calls:
 class _Connected:
     """What a peer hears, passed on to its call. The data channel is the first of its ears, number 1."""
 
-    def __init__(self, call: Call, ear: ChannelEar) -> None:
+    def __init__(self, call: Call, ear: ChannelEar, kept: EventLog) -> None:
         self._call = call
         self._ear = ear
+        self._kept = kept
 
     def audio(self, audio: bytes, form: AudioFormat) -> None:
         self._call.hear(audio, form)
@@ -198,9 +204,11 @@ class _Connected:
         self._ear.opened()
 
     def message(self, frame: str | bytes) -> None:
+        self._kept.frame("sent", frame)
         self._call.say(1, frame)
 
     def gone(self, why: str) -> None:
+        self._kept.ended("sent", 1000, why)
         self._call.end(why)
 
 

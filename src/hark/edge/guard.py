@@ -25,7 +25,7 @@ from hark.errors import AuthError, CallerError
 from hark.protocol.dialects import Handshake
 
 KEY_SUBPROTOCOL: Final = "openai-insecure-api-key."
-_QUERY_KEYS: Final = ("authorization", "api-key", "access_token")
+QUERY_KEYS: Final = ("authorization", "api-key", "access_token")
 # Each is looked up, and a header has room for thousands; there are seven places.
 MAX_CREDENTIALS: Final = 8
 
@@ -51,7 +51,7 @@ def credentials(connection: HTTPConnection) -> list[str]:
     found += [
         name.removeprefix(KEY_SUBPROTOCOL) for name in subprotocols(connection) if name.startswith(KEY_SUBPROTOCOL)
     ]
-    found += [query.get(name, "") for name in _QUERY_KEYS]
+    found += [query.get(name, "") for name in QUERY_KEYS]
     different = list(dict.fromkeys(key for value in found if (key := _without_scheme(value))))
     if len(different) > MAX_CREDENTIALS:
         message = f"Expected one API key, at most {MAX_CREDENTIALS} different ones; got {len(different)}. Send one."
