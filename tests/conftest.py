@@ -1,13 +1,16 @@
 """What tests of several floors share: servers that live as long as the test run, and recordings."""
 
 import os
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import settings
+from openai import OpenAI
 
 from hark.audio.files import read_audio
 from hark.models.files import DEFAULTS
 from hark.models.pull import models_folder, pull
+from pretender import Pretender
 from serving import Server
 
 pytest.register_assert_rewrite("listening", "rawsocket")
@@ -42,6 +45,46 @@ def serve():
 def server(serve):
     """The server that most tests share: without a key."""
     return serve()
+
+
+@pytest.fixture(scope="session")
+def pretend():
+    """Gives the pretender of OpenAI's service with these switches, and starts it if need be."""
+    pretenders = {}
+
+    def pretending(**switches):
+        key = tuple(sorted(switches.items()))
+        if key not in pretenders:
+            pretenders[key] = Pretender(**switches)
+        return pretenders[key]
+
+    yield pretending
+    for pretender in pretenders.values():
+        pretender.stop()
+
+
+@pytest.fixture
+def today(pretend):
+    """OpenAI's service without any fault."""
+    return pretend()
+
+
+@pytest.fixture
+def before(pretend):
+    """The same while its beta API was on."""
+    return pretend(beta="on")
+
+
+@pytest.fixture
+def sdk():
+    """OpenAI's client, to be made with a pretender, and with a credential if it is not the API key."""
+
+    def made(pretender, key=None):
+        key = key or pretender.key
+        return stack.enter_context(OpenAI(base_url=f"{pretender.url}/v1", api_key=key, max_retries=0))
+
+    with ExitStack() as stack:
+        yield made
 
 
 @pytest.fixture(params=["ga", "beta"])
