@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 import hark
+from hark.cli.doctor import doctor_command
 from hark.cli.keys import keys_app
 from hark.cli.models import models_command
 from hark.cli.pull import pull_command
@@ -55,6 +56,7 @@ def serve(*, settings: Options = None, self_check: bool = False) -> None:
 
 
 app.command(transcribe_command, name="transcribe")
+app.command(doctor_command, name="doctor")
 app.command(pull_command, name="pull")
 app.command(models_command, name="models")
 app.command(keys_app)
