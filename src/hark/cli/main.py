@@ -56,10 +56,10 @@ def serve(*, settings: Options = None, self_check: bool = False) -> None:
 
 
 app.command(transcribe_command, name="transcribe")
-app.command(doctor_command, name="doctor")
 app.command(pull_command, name="pull")
 app.command(models_command, name="models")
 app.command(keys_app)
+app.command(doctor_command, name="doctor")
 
 
 def main() -> None:
