@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 NODE   := tests/clients/node
 AXE    := tests/browser/node
+# An environment for each lock of a Python client.
+PYCLIENTS := $(patsubst tests/clients/python/%.txt,.clients/python/%/.made,$(wildcard tests/clients/python/*.txt))
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -46,7 +48,11 @@ $(NODE)/node_modules/.made: $(NODE)/package.json $(NODE)/package-lock.json
 	npm --prefix $(NODE) ci --loglevel=error --cache "$(CURDIR)/.clients/npm"
 	@touch $@
 
-test-clients: dev $(NODE)/node_modules/.made  ## published clients, unmodified, against a server process (needs npm)
+# Each Python client has its own too, out of its lock: they want versions that others do not, and Hark needs none of them.
+.clients/python/%/.made: tests/clients/python/%.txt tests/clients/python/environment.py | $(VENV)/.base
+	$(BIN)/python tests/clients/python/environment.py $< $(@D)
+
+test-clients: dev $(NODE)/node_modules/.made $(PYCLIENTS)  ## published clients, unmodified, against a server process (needs npm)
 	$(BIN)/pytest tests/clients
 
 $(VENV)/.browser: $(VENV)/.dev requirements/browser.txt

@@ -1,12 +1,16 @@
-"""Write requirements/*.txt from pyproject.toml: pinned, hashed, for every platform, naming no index."""
+"""Write requirements/*.txt from pyproject.toml, and the locks of the Python clients beside their `.in` files: pinned,
+hashed, for every platform, naming no index.
+"""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+CLIENTS = HERE.parent / "tests" / "clients" / "python"
 COMPILE = [
-    sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
+    sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal",
     "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate",
 ]  # fmt: skip
 PARTS = {
@@ -16,7 +20,15 @@ PARTS = {
     "browser.txt": ["--group", "pyproject.toml:browser", "-c", "requirements/dev.txt"],
 }
 
-for name, arguments in PARTS.items():
-    target = HERE / name
+
+def lock(target: Path, *arguments: str, python: str = "3.11") -> None:
     target.unlink(missing_ok=True)
-    subprocess.run([*COMPILE, *arguments, "--output-file", str(target)], check=True, cwd=HERE.parent)
+    command = [*COMPILE, "--python-version", python, *arguments, "--output-file", str(target)]
+    subprocess.run(command, check=True, cwd=HERE.parent)
+
+
+for name, arguments in PARTS.items():
+    lock(HERE / name, *arguments)
+for client in sorted(CLIENTS.glob("*.in")):
+    newer = re.search(r"^# Python (\S+)$", client.read_text("utf-8"), re.MULTILINE)
+    lock(client.with_suffix(".txt"), str(client), python=newer[1] if newer else "3.11")

@@ -33,12 +33,13 @@ from hark.session import jobs, listening, session, transcript, turns
 # ---- pages ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_index_has_every_page():
-    linked = re.findall(r"\]\((\w+\.md)\)", page("docs/README.md"))
-    assert sorted([*linked, "README.md"]) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+@pytest.mark.parametrize("folder", ["docs", "docs/recipes"])
+def test_the_index_has_every_page(folder):
+    linked = re.findall(r"^\| \[[^]]*\]\(([\w-]+\.md)\)", page(f"{folder}/README.md"), re.MULTILINE)
+    assert sorted([*linked, "README.md"]) == sorted(path.name for path in (ROOT / folder).glob("*.md"))
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(path):
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
         if target.startswith("http"):

@@ -13,19 +13,25 @@ from pathlib import Path
 
 import pytest
 
-from hark.edge.tls import own_path
-from listening import BECKETT, Process, check, error_rate, turns_of
+from listening import BECKETT, check, error_rate, turns_of
 from serving import COMPLETED
 
 FOLDER = Path(__file__).parent / "node"
+PACKAGES = FOLDER / "node_modules"
+
+
+def tried(what, over="HTTP", name="openai", **more):
+    return pytest.mark.client(name, over, what, where=PACKAGES, **more)
+
+
 PATIENCE_S = 100
 
 
 @pytest.fixture(scope="module")
 def node():
     """Node 22 or later: the one that the lock names for this machine, else the machine's own."""
-    assert (FOLDER / "node_modules").is_dir(), "The packages are not there: run make test-clients."
-    locked = FOLDER / "node_modules" / ".bin" / "node"
+    assert PACKAGES.is_dir(), "The packages are not there: run make test-clients."
+    locked = PACKAGES / ".bin" / "node"
     return str(locked) if locked.exists() else shutil.which("node")
 
 
@@ -48,6 +54,7 @@ def check_words(text):
     assert error_rate(BECKETT, turns_of([{"item_id": "item", "transcript": text}])) <= 0.25, text
 
 
+@tried("Node SDK: uploads in every form of answer, streamed too")
 def test_uploads(run):
     told = run("transcriptions.mjs")
     answers = told["answers"]
@@ -75,6 +82,7 @@ def test_uploads(run):
         check_words(done["text"])
 
 
+@tried("Node SDK: secrets of both dialects minted, and sessions opened with them", shows="sessions open")
 def test_secrets(run, hark):
     told, now = run("secrets.mjs"), time.time()
     assert told["ga"]["expires_at"] == pytest.approx(now + 60, abs=20)
@@ -89,12 +97,14 @@ def test_secrets(run, hark):
             assert wire.receive()["type"] == f"{kind}.created"
 
 
+@tried("Node SDK: models listed and retrieved", shows="found")
 def test_models(run):
     told = run("models.mjs")
     assert {"whisper-1", "gpt-realtime", "moonshine-tiny-en"} <= {model["id"] for model in told["listed"]}
     assert told["one"] in told["listed"]
 
 
+@tried("Node SDK: what it raises where Hark refuses", shows="kind, code and param kept")
 def test_errors(run):
     told = run("errors.mjs")
     expected = {
@@ -117,6 +127,7 @@ def test_errors(run):
         assert "sk-wrong-and-secret" not in error["message"]
 
 
+@tried("sessions opened with a secret, beta", "WebSocket", "ws")
 def test_sockets(run):
     told = run("sockets.mjs")
     assert len(told) == 2
@@ -127,13 +138,9 @@ def test_sockets(run):
         assert error_rate(BECKETT, check(events, "beta")) <= 0.25
 
 
-def test_realtime_classes_over_tls(run, key, tmp_path, tmp_path_factory):
-    data = tmp_path_factory.mktemp("data")
-    server = Process(tmp_path, "--tls-self-signed", HARK_API_KEY=key, HARK_DATA_DIR=str(data))
-    try:
-        told = run("wss.mjs", server, NODE_EXTRA_CA_CERTS=str(own_path(data)))
-    finally:
-        server.stop()
+@tried("Node SDK: `OpenAIRealtimeWebSocket` and `OpenAIRealtimeWS`", "WebSocket over TLS")
+def test_realtime_classes_over_tls(run, hark_tls):
+    told = run("wss.mjs", hark_tls, NODE_EXTRA_CA_CERTS=str(hark_tls.certificate))
     assert told.keys() == {"OpenAIRealtimeWebSocket", "OpenAIRealtimeWS"}
     for events in told.values():
         kinds = [event["type"] for event in events]

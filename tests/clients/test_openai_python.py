@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sys
 import time
+from pathlib import Path
 
 import openai
 import openai.types.audio as audio_types
@@ -18,6 +20,14 @@ from listening import BECKETT, error_rate, turns_of
 from serving import COMPLETED, base64
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+
+
+def tried(what, over="HTTP", **more):
+    return pytest.mark.client("openai", over, what, where=Path(sys.prefix), **more)
+
+
+UPLOADS = tried("Python SDK: uploads in every form of answer")
+SECRETS = tried("Python SDK: secrets of both dialects minted, and sessions opened with them", "HTTP, WebSocket")
 DIARIZE = {"model": "gpt-4o-transcribe-diarize", "chunking_strategy": "auto"}
 VERBOSE = {"model": "whisper-1", "response_format": "verbose_json"}
 STRATEGY = {"type": "server_vad", "threshold": 0.4, "prefix_padding_ms": 200, "silence_duration_ms": 300}
@@ -66,6 +76,7 @@ def check_words(text):
 # ---- uploads
 
 
+@UPLOADS
 @pytest.mark.parametrize("options", PLAIN, ids=str)
 def test_text(ask, file, options):
     heard = ask(lambda client: client.audio.transcriptions.create(file=file, **options))
@@ -75,6 +86,7 @@ def test_text(ask, file, options):
     assert (heard.logprobs is not None) == ("include" in options)
 
 
+@UPLOADS
 @pytest.mark.parametrize("form", ["text", "srt", "vtt"])
 def test_plain_forms(ask, file, form):
     heard = ask(lambda client: client.audio.transcriptions.create(file=file, model="whisper-1", response_format=form))
@@ -83,6 +95,7 @@ def test_plain_forms(ask, file, form):
     assert ("-->" in heard) == (form != "text")
 
 
+@UPLOADS
 @pytest.mark.parametrize("asked", [["word"], ["segment"], ["word", "segment"]])
 def test_times(ask, file, asked):
     heard = ask(
@@ -99,6 +112,7 @@ def test_times(ask, file, asked):
         check_words(" ".join(word.word for word in heard.words))
 
 
+@UPLOADS
 def test_speakers(ask, file):
     heard = ask(
         lambda client: client.audio.transcriptions.create(file=file, response_format="diarized_json", **DIARIZE)
@@ -108,6 +122,7 @@ def test_speakers(ask, file):
     assert {segment.speaker for segment in heard.segments} == {"A"}
 
 
+@tried("Python SDK: uploads, the answer streamed")
 @pytest.mark.parametrize("options", STREAMS, ids=str)
 def test_streams(ask, file, options):
     *parts, done = ask(lambda client: client.audio.transcriptions.create(file=file, stream=True, **options))
@@ -143,6 +158,7 @@ def test_a_response_that_is_read_as_it_comes(hark, key, file):
 # ---- models
 
 
+@tried("Python SDK: models listed and retrieved", shows="found")
 def test_models(ask):
     listed = ask(lambda client: client.models.list()).data
     names = {model.id for model in listed}
@@ -172,6 +188,7 @@ async def hear(connection, recording):
     return " ".join(said)
 
 
+@SECRETS
 def test_a_ga_secret_opens_a_session_that_hears(ask, hark, recording):
     raw = ask(
         lambda client: client.realtime.client_secrets.with_raw_response.create(
@@ -195,6 +212,7 @@ def test_a_ga_secret_opens_a_session_that_hears(ask, hark, recording):
     check_words(asyncio.run(talk()))
 
 
+@SECRETS
 @pytest.mark.parametrize("kind", ["transcription_sessions", "sessions"])
 def test_a_beta_secret_opens_a_session_that_hears(ask, hark, recording, kind):
     options = {"input_audio_transcription": {"model": "whisper-1"}}
@@ -221,6 +239,7 @@ def test_a_beta_secret_opens_a_session_that_hears(ask, hark, recording, kind):
 # ---- what it raises
 
 
+@tried("Python SDK: what it raises where Hark refuses", shows="kind, code and param kept")
 @pytest.mark.parametrize(
     ("question", "raised", "code", "param"),
     [

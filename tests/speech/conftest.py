@@ -1,12 +1,6 @@
 """One server process for all tests in this folder."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-# The gaps of the official types are listed once, in the test of the protocol.
-sys.path.append(str(Path(__file__).parents[1] / "protocol"))
 
 from listening import Process
 

@@ -1,0 +1,50 @@
+"""What `hark serve --event-log DIR` wrote down: a Connection for each file, with what the server sent in it."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from official_events import fault
+
+# Normal closure, going away, and a close frame without a code: who sent one of them meant to go.
+MEANT = (1000, 1001, 1005)
+
+
+@dataclass(frozen=True)
+class Connection:
+    path: Path
+
+    @cached_property
+    def lines(self):
+        return [json.loads(line) for line in self.path.read_text("utf-8").splitlines()]
+
+    @cached_property
+    def events(self):
+        """The server's."""
+        return [line["event"] for line in self.lines if line["direction"] == "received" and "event" in line]
+
+    @property
+    def over(self):
+        return bool(self.lines) and "close" in self.lines[-1]
+
+    @property
+    def dialect(self):
+        """By the shape of the session that it began with."""
+        sessions = [event["session"] for event in self.events if "session" in event]
+        return "ga" if not sessions or "audio" in sessions[0] else "beta"
+
+    @property
+    def clean(self):
+        """Whether nothing was refused and whoever ended it meant to."""
+        errors = [event for event in self.events if event["type"] == "error"]
+        return self.over and not errors and self.lines[-1]["close"]["code"] in MEANT
+
+    @cached_property
+    def faults(self):
+        """What OpenAI's types say against the server's events."""
+        return [said for event in self.events if (said := fault(event, self.dialect))]
+
+
+def connections(folder):
+    return [Connection(path) for path in sorted(folder.glob("*.jsonl"))]
