@@ -7,8 +7,7 @@ from pathlib import Path
 
 from official_events import fault
 
-# Normal closure, going away, and a close frame without a code: who sent one of them meant to go.
-MEANT = (1000, 1001, 1005)
+NORMAL = 1000
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,10 @@ class Connection:
 
     @property
     def clean(self):
-        """Whether nothing was refused and whoever ended it meant to."""
+        """Whether nothing was refused, and the client ended it or the server meant to."""
         errors = [event for event in self.events if event["type"] == "error"]
-        return self.over and not errors and self.lines[-1]["close"]["code"] in MEANT
+        ended = self.lines[-1]
+        return self.over and not errors and (ended["direction"] == "sent" or ended["close"]["code"] == NORMAL)
 
     @cached_property
     def faults(self):

@@ -6,6 +6,7 @@ and marks say which client it was (matrix.py). Every event that any of them was 
 """
 
 import sys
+import wave
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "speech"))
 
 import matrix
+from hark.audio.formats import encode
 from hark.edge.tls import own_path
 from listening import Process
 
@@ -65,3 +67,13 @@ def hark_tls(start):
 @pytest.fixture(scope="session")
 def file(samples):
     return samples / "beckett.wav"
+
+
+@pytest.fixture(scope="session")
+def file_24(recording, tmp_path_factory):
+    """The recording at 24,000 Hz."""
+    path = tmp_path_factory.mktemp("audio") / "beckett.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 24_000, 0, "NONE", ""))
+        file.writeframes(encode(recording("beckett", 24_000), "pcm16"))
+    return path
