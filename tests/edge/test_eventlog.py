@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from calling import Caller
-from serving import BETA, COMPLETED, Server, speech
+from serving import BETA, COMPLETED, PATIENCE_S, Server, speech
 
 KEY = "sk-event-log-0123456789"
 
@@ -84,6 +84,24 @@ def test_a_call(logged):
     assert events(log, "received") == told
     assert events(log, "sent") == [{"type": "session.update", "session": {}}]
     assert log[-1]["close"]["reason"].startswith("the other side closed")
+
+
+def test_a_call_that_is_hung_up(logged):
+    server, entries = logged
+
+    async def scenario():
+        async with Caller(server.url, audio=False) as caller:
+            await caller.call(headers={"Authorization": f"Bearer {KEY}", "content-type": "application/sdp"})
+            await caller.receive()
+            async with httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}) as client:
+                assert (await client.post(f"{server.url}{caller.location}/hangup")).status_code == 200
+            async with asyncio.timeout(PATIENCE_S):
+                while caller.channel.readyState != "closed":
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+    (log,) = entries()
+    assert log[-1] == log[-1] | {"direction": "received", "close": {"code": 1000, "reason": "it was hung up"}}
 
 
 def test_a_disk_that_takes_no_more_disturbs_nobody(logged, tmp_path, caplog):

@@ -167,6 +167,7 @@ class Calls:
             ear = ChannelEar(choice.dialect, kept)
             peer = Peer(self._network(), _Connected(call, ear, kept))
             stack.push_async_callback(peer.close)
+            stack.callback(lambda: kept.ended("received", 1000, call.ending or "the offer was refused"))
             ear.peer = peer
             answer = await peer.answer(sdp)
             call.attach(ear)
