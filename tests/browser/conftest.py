@@ -15,6 +15,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.append(str(Path(__file__).parents[1] / "speech"))
 
+import matrix
 from screen import REAL, Screen
 
 # Everything that a browser would fetch by itself is off: there is no network in tests.
@@ -24,6 +25,10 @@ FLAGS = [
     "--host-resolver-rules=MAP elsewhere.test 127.0.0.1",
 ]  # fmt: skip
 ALLOWED = "--use-fake-ui-for-media-stream"
+
+
+def pytest_configure(config):
+    matrix.attach(config)
 
 
 @pytest.fixture(scope="session")

@@ -34,10 +34,10 @@ def late(beckett, tmp_path_factory):
 
 
 @pytest.fixture
-def client(open_page, serve, late, tmp_path):
+def client(open_page, serve, event_logs, late, tmp_path):
     """Gives a Screen on this page, beside the packages, with a secret of a session of this type."""
     assert PACKAGES.is_dir(), "The packages are not there: run make test-browser."
-    server = serve(**REAL, api_key=KEY)
+    server = serve(**REAL, api_key=KEY, event_log=event_logs)
 
     def opened(page, kind, **given):
         headers = {"Authorization": f"Bearer {KEY}"}
@@ -61,6 +61,7 @@ def check_words(texts):
     assert error_rate(BECKETT, turns_of([{"item_id": "item", "transcript": " ".join(texts)}])) <= 0.25, texts
 
 
+@pytest.mark.client("@openai/agents-realtime", "WebRTC", "`RealtimeSession` in Chromium", where=PACKAGES)
 def test_the_agents_sdk(client):
     screen = client("agents_sdk.html", "realtime")
     screen.button("Connect").click()
@@ -79,6 +80,7 @@ def test_the_agents_sdk(client):
     expect(screen["#status"]).to_have_text("disconnected")
 
 
+@pytest.mark.client("openai", "WebRTC", "Node SDK: its WebRTC helper in Chromium", where=PACKAGES)
 @pytest.mark.parametrize("exchange", ["sdk", "fetch"])
 def test_the_webrtc_helper_of_the_sdk(client, exchange):
     screen = client("openai_sdk.html", "transcription", exchange=exchange)
