@@ -14,6 +14,7 @@ def tried(name, over, what, home, **more):
 
 livekit = partial(tried, "livekit-plugins-openai", home="livekit")
 pipecat = partial(tried, "pipecat-ai", home="pipecat")
+speech_recognition = partial(tried, "SpeechRecognition", home="speechrecognition")
 agents = partial(tried, "openai-agents", home="agents")
 
 
@@ -74,3 +75,8 @@ def test_pipecat_commits_turns(run, file):
 @pipecat("HTTP", "`OpenAISTTService`")
 def test_pipecat_uploads_turns(run, file):
     pipecat_hears(run, file, "One request for each turn")
+
+
+@speech_recognition("HTTP", "`recognize_openai`")
+def test_speech_recognition_uploads(run, file):
+    check_words(" ".join(run(program("speech-recognition"), file, "speechrecognition")))
