@@ -36,14 +36,26 @@ def test_the_agents_sdk_hears_the_user_of_a_realtime_session(run, file_24):
     check_words(" ".join(run(program("openai-agents", "Realtime sessions"), file_24, "agents")))
 
 
-@livekit("WebSocket", "`STT(use_realtime=True)`, streamed")
-def test_livekit_hears_turns(run, file):
-    lines = run(program("livekit"), file, "livekit")
+def livekit_hears(run, source, file):
+    lines = run(source, file, "livekit")
     interim = [line.removeprefix("… ") for line in lines if line.startswith("… ")]
     turns = [line for line in lines if not line.startswith("… ")]
     assert len(turns) > 1
     assert all(any(turn.startswith(text.strip()) for turn in turns) for text in interim)
     check_words(" ".join(turns))
+
+
+@livekit("WebSocket", "`STT(use_realtime=True)`, streamed")
+def test_livekit_hears_turns(run, file):
+    livekit_hears(run, program("livekit"), file)
+
+
+@livekit("WebSocket", '`STT(model="gpt-live-transcribe")` with languages and keywords')
+def test_livekit_commits_turns(run, file):
+    lines = program("livekit").splitlines()
+    (at,) = (number for number, line in enumerate(lines) if line.startswith("    hark = "))
+    lines[at] = "    " + program("livekit", "Languages and keywords").strip()
+    livekit_hears(run, "\n".join(lines), file)
 
 
 @livekit("HTTP", "`STT.recognize()`")
