@@ -50,8 +50,9 @@ class Row:
         if not self.passed:
             return "fails"
         met = [connection for path in sorted(self.logs) if (connection := Connection(path)).events]
-        said = [self.shows, "clean end" if all(connection.clean for connection in met) else "no clean end"]
+        said = [self.shows]
         if met:
+            said.append("clean end" if all(connection.clean for connection in met) else "no clean end")
             said.append("events invalid" if any(connection.faults for connection in met) else "every event valid")
         return ", ".join(said) + (f"; {self.but}" if self.but else "")
 
