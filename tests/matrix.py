@@ -100,7 +100,9 @@ class Matrix:
     def pytest_runtest_makereport(self, item):
         report = yield
         row = self._row(item)
-        if row and not report.passed:
+        if report.skipped:
+            self._partly.add(item.path)
+        elif row and not report.passed:
             row.passed = False
         return report
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from documents import ROOT, blocks, section
 from listening import BECKETT, error_rate, turns_of
 
@@ -19,6 +21,8 @@ PATIENCE_S = 100
 def environment(name):
     """Where a Python client lives; `openai` lives in Hark's own environment."""
     folder = Path(sys.prefix) if name == "openai" else ROOT / ".clients" / "python" / name
+    if (why := folder / "why-not").exists():
+        pytest.skip(why.read_text("utf-8"), allow_module_level=True)
     assert (folder / "bin" / "python").exists(), f"{folder} is not there: run make test-clients."
     return folder
 

@@ -1,7 +1,8 @@
 """Make the environment of one Python client: python environment.py LOCK FOLDER
 
 Rule: all that is in it stands in the lock, by hash. Where a client needs a newer Python than Hark does, the `.in` file
-beside the lock says so ("# Python 3.12"); that Python is looked for, and HARK_CLIENTS_PYTHON names another one.
+beside the lock says so ("# Python 3.12"); that Python is looked for, and HARK_CLIENTS_PYTHON names another one. Where
+there is none, a file says why the environment is not there, and the tests of that client are skipped with it.
 """
 
 import os
@@ -28,7 +29,7 @@ def version(program):
 
 
 def python(oldest):
-    """A Python of this version or a later one: ours, the one that was named, one of the path, one of pyenv's."""
+    """One of this version or later, if there is any: ours, the one that was named, one of the path, one of pyenv's."""
     if sys.version_info >= oldest:
         return sys.executable
     kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -36,13 +37,19 @@ def python(oldest):
     for program in [named, *found, *sorted(kept.glob("3.*/bin/python3"), reverse=True)]:
         if program and version(program) >= oldest:
             return program
-    needed = ".".join(map(str, oldest))
-    sys.exit(f"This client needs Python {needed} or later: install it, or name where it is: HARK_CLIENTS_PYTHON=…")
+    return None
 
 
 def make(lock, folder):
     shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run([python(wanted(lock)), "-m", "venv", "--without-pip", folder], check=True)
+    if (program := python(oldest := wanted(lock))) is None:
+        needed = ".".join(map(str, oldest))
+        why = f"{lock.stem} needs Python {needed} or later: install it, or name where it is: HARK_CLIENTS_PYTHON=…"
+        folder.mkdir(parents=True)
+        (folder / "why-not").write_text(why, "utf-8")
+        print(f"{why} Until then its tests are left out.", file=sys.stderr)
+        return
+    subprocess.run([program, "-m", "venv", "--without-pip", folder], check=True)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", folder / "bin" / "python"]
     subprocess.run([*pip, "install", "--quiet", "--require-hashes", "--no-deps", "-r", lock], check=True)
     (folder / ".made").touch()
