@@ -58,6 +58,17 @@ def test_a_session_from_handshake_to_close(logged):
     assert KEY not in json.dumps(log)
 
 
+def test_clients_that_go_while_they_are_told_something(logged):
+    server, entries = logged
+    for _ in range(50):  # of the moment between hearing a client go and telling it something, some meet it
+        with server.socket(additional_headers={"Authorization": f"Bearer {KEY}"}) as wire:
+            wire.receive()
+            wire.send("session.update", session={})
+            wire.socket.close(1000, "done")
+    for log in entries():
+        assert log[-1] == log[-1] | {"direction": "sent", "close": {"code": 1000, "reason": "done"}}
+
+
 def test_a_refused_connection(logged):
     server, entries = logged
     with server.socket(additional_headers={"Authorization": "Bearer sk-wrong-0123456789"}) as wire:

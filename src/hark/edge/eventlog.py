@@ -45,6 +45,10 @@ class EventLog:
         if path is not None:
             self._attempt(lambda: self._open(path))
 
+    @property
+    def open(self) -> bool:
+        return self._file is not None
+
     def frame(self, direction: Direction, frame: str | bytes) -> None:
         """An event; of audio its size; of what is no JSON its beginning."""
         if self._file is None:
@@ -120,6 +124,7 @@ class EventLogs:
                 await app(scope, receive, send)
                 return
             kept = self.begin(HTTPConnection(scope), "websocket")
+            gone = False
 
             async def hear() -> Message:
                 message = await receive()
@@ -127,12 +132,19 @@ class EventLogs:
                 return message
 
             async def tell(message: Message) -> None:
+                nonlocal gone
                 _note(kept, "received", message)
-                await send(message)
+                try:
+                    await send(message)
+                except OSError:  # the client is gone, and how it went waits to be heard
+                    gone = True
+                    raise
 
             try:
                 await app(scope, hear, tell)
             finally:
+                while gone and kept.open:
+                    await hear()
                 kept.close()
 
         return serve
