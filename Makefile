@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 NODE   := tests/clients/node
+LIVEKIT := tests/clients/livekit
 AXE    := tests/browser/node
 # An environment for each lock of a Python client.
 PYCLIENTS := $(patsubst tests/clients/python/%.txt,.clients/python/%/.made,$(wildcard tests/clients/python/*.txt))
@@ -43,16 +44,16 @@ test: dev  ## the tests
 
 # Each kind of client has an environment of its own. Node itself comes with this one, for the SDK wants a newer one than
 # most machines have; npm runs no package's scripts, and keeps what it fetched in .clients/.
-$(NODE)/node_modules/.made: $(NODE)/package.json $(NODE)/package-lock.json
+$(NODE)/node_modules/.made $(LIVEKIT)/node_modules/.made: %/node_modules/.made: %/package.json %/package-lock.json
 	@command -v npm >/dev/null || { echo "make test-clients needs npm, which fetches Node and the clients for it: install npm (Debian: apt install npm)."; exit 1; }
-	npm --prefix $(NODE) ci --loglevel=error --cache "$(CURDIR)/.clients/npm"
+	npm --prefix $* ci --loglevel=error --cache "$(CURDIR)/.clients/npm"
 	@touch $@
 
 # Each Python client has its own too, out of its lock: they want versions that others do not, and Hark needs none of them.
 .clients/python/%/.made: tests/clients/python/%.txt tests/clients/python/environment.py | $(VENV)/.base
 	$(BIN)/python tests/clients/python/environment.py $< $(@D)
 
-test-clients: dev $(NODE)/node_modules/.made $(PYCLIENTS)  ## published clients, unmodified, against a server process (needs npm)
+test-clients: dev $(NODE)/node_modules/.made $(LIVEKIT)/node_modules/.made $(PYCLIENTS)  ## published clients, unmodified, against a server process (needs npm)
 	$(BIN)/pytest tests/clients
 
 $(VENV)/.browser: $(VENV)/.dev requirements/browser.txt
@@ -89,6 +90,6 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 	$(BIN)/python -c "from pathlib import Path; from hark.protocol.api_page import page; Path('docs/api.md').write_text(page(), 'utf-8')"
 
 clean:  ## remove what make made here (pulled models stay in the user's cache)
-	rm -rf $(VENV) .clients $(NODE)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .PHONY: help install run dev check test test-clients test-browser format lock accuracy denoise turns api-table clean

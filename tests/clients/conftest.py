@@ -17,6 +17,7 @@ import matrix
 from hark.audio.formats import encode
 from hark.edge.tls import own_path
 from listening import Process
+from nodejs import Node
 
 KEY = "sk-clients-0123456789"
 
@@ -77,3 +78,9 @@ def file_24(recording, tmp_path_factory):
         file.setparams((1, 2, 24_000, 0, "NONE", ""))
         file.writeframes(encode(recording("beckett", 24_000), "pcm16"))
     return path
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory):
+    """Runs programs for Node."""
+    return Node(tmp_path_factory.mktemp("node"))

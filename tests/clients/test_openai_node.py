@@ -4,54 +4,24 @@ Node's realtime classes insist on wss://, so there is a server with TLS for them
 with secrets that the SDK or fetch minted.
 """
 
-import json
-import os
-import shutil
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from listening import BECKETT, check, error_rate, turns_of
+from nodejs import PACKAGES
+from recipes import check_words, here, program
 from serving import COMPLETED
-
-FOLDER = Path(__file__).parent / "node"
-PACKAGES = FOLDER / "node_modules"
 
 
 def tried(what, over="HTTP", name="openai", **more):
     return pytest.mark.client(name, over, what, where=PACKAGES, **more)
 
 
-PATIENCE_S = 100
-
-
-@pytest.fixture(scope="module")
-def node():
-    """Node 22 or later: the one that the lock names for this machine, else the machine's own."""
-    assert PACKAGES.is_dir(), "The packages are not there: run make test-clients."
-    locked = PACKAGES / ".bin" / "node"
-    return str(locked) if locked.exists() else shutil.which("node")
-
-
 @pytest.fixture(scope="module")
 def run(node, hark, key, file):
     """What a script told."""
-
-    def run_script(name, server=hark, **more):
-        given = {"HARK_URL": server.url, "HARK_KEY": key, "HARK_FILE": str(file), "PATH": os.environ["PATH"], **more}
-        ended = subprocess.run(
-            [node, FOLDER / name], env=given, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-        )
-        assert ended.returncode == 0, ended.stderr
-        return json.loads(ended.stdout)
-
-    return run_script
-
-
-def check_words(text):
-    assert error_rate(BECKETT, turns_of([{"item_id": "item", "transcript": text}])) <= 0.25, text
+    return lambda name, server=hark, **more: node.ask(name, server, key, file, **more)
 
 
 @tried("Node SDK: uploads in every form of answer, streamed too")
@@ -138,13 +108,33 @@ def test_sockets(run):
         assert error_rate(BECKETT, check(events, "beta")) <= 0.25
 
 
-@tried("Node SDK: `OpenAIRealtimeWebSocket` and `OpenAIRealtimeWS`", "WebSocket over TLS")
-def test_realtime_classes_over_tls(run, hark_tls):
+@tried(
+    "Node SDK: `OpenAIRealtimeWebSocket` and `OpenAIRealtimeWS`, GA and beta, by intent and by model",
+    "WebSocket over TLS",
+)
+def test_realtime_classes(run, hark_tls):
     told = run("wss.mjs", hark_tls, NODE_EXTRA_CA_CERTS=str(hark_tls.certificate))
-    assert told.keys() == {"OpenAIRealtimeWebSocket", "OpenAIRealtimeWS"}
-    for events in told.values():
-        kinds = [event["type"] for event in events]
-        assert kinds[0] == "session.created"
-        assert "session.updated" in kinds
+    assert len(told) == 8
+    for name, (created, *events) in told.items():
+        transcribing = name.startswith("beta") and "transcribing" in name
+        kind = "transcription_session" if transcribing else "session"
+        assert created["type"] == f"{kind}.created"
+        session = next(event for event in events if event["type"] == f"{kind}.updated")["session"]
+        assert ("audio" in session) == name.startswith("GA")
         said = [event for event in events if event["type"] == COMPLETED]
         assert error_rate(BECKETT, turns_of(said)) <= 0.25
+
+
+@tried("Node SDK: a file, one turn by intent", "WebSocket over TLS")
+def test_the_recipe(node, hark_tls, key, file):
+    source = here(program("openai-node", "Live", "js"), hark_tls, key)
+    told = node.run_text(source, PACKAGES, str(file), NODE_EXTRA_CA_CERTS=str(hark_tls.certificate))
+    live, whole = told.strip().split("\nThe whole transcript: ")
+    assert live == whole
+    check_words(whole)
+
+
+@tried("Node SDK: an upload, streamed")
+def test_the_recipe_for_uploads(node, hark, key, file):
+    source = here(program("openai-node", "Uploads", "js"), hark, key)
+    check_words(node.run_text(source, PACKAGES, str(file)))
