@@ -66,6 +66,17 @@ def short(beckett, tmp_path_factory):
     return target
 
 
+@pytest.fixture(scope="session")
+def late(beckett, tmp_path_factory):
+    """The recording after two seconds of silence: the microphone starts before a call stands."""
+    target = tmp_path_factory.mktemp("audio") / "late.wav"
+    with wave.open(str(beckett)) as whole, wave.open(str(target), "wb") as padded:
+        padded.setparams(whole.getparams())
+        second = bytes(whole.getsampwidth() * whole.getnchannels() * whole.getframerate())
+        padded.writeframes(2 * second + whole.readframes(whole.getnframes()) + 5 * second)
+    return target
+
+
 @pytest.fixture
 def open_page(chromium, samples, serve, beckett):
     """Gives a Screen on the page of the server with these options, or at this URL."""

@@ -4,7 +4,6 @@ Rule: they run with an ephemeral key that the server minted, and what is looked 
 """
 
 import re
-import wave
 from pathlib import Path
 
 import httpx
@@ -20,17 +19,6 @@ PACKAGES = FOLDER / "node" / "node_modules"
 KEY = "sk-browser-0123456789"
 INPUT = "input_audio_buffer"
 COMPLETED = "conversation.item.input_audio_transcription.completed"
-
-
-@pytest.fixture(scope="session")
-def late(beckett, tmp_path_factory):
-    """The recording after two seconds of silence: the microphone starts before a call stands."""
-    target = tmp_path_factory.mktemp("audio") / "late.wav"
-    with wave.open(str(beckett)) as whole, wave.open(str(target), "wb") as padded:
-        padded.setparams(whole.getparams())
-        second = bytes(whole.getsampwidth() * whole.getnchannels() * whole.getframerate())
-        padded.writeframes(2 * second + whole.readframes(whole.getnframes()) + 5 * second)
-    return target
 
 
 @pytest.fixture
