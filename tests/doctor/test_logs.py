@@ -222,7 +222,8 @@ REFUSED = {"error": {"message": "Incorrect API key provided: ek_0123456789abcdef
 HARS = {
     "a path that is none": (socket_entry(status=403, url="wss://api.openai.com/v1/realtime/transcription_sessions"),
                             "wrong-websocket-path"),
-    "no access": (socket_entry(status=403), "no-access"),
+    "no WebSocket": (socket_entry(status=403), "no-realtime"),
+    "a proxy's rules": (socket_entry(status=403, content="<html>Forbidden</html>"), "proxy-refused"),
     "an offer to the wrong URL": (post("/v1/realtime/transcription_sessions?model=gpt-4o-transcribe", 401, REFUSED,
                                        "application/sdp"), "offer-to-wrong-url"),
     "an offer refused without a word": (post("/v1/realtime?model=gpt-4o-transcribe", 400, EMPTY, "application/sdp"),

@@ -118,6 +118,32 @@ def test_errors_in_every_form(body, message, envelope):
     assert answer.said.startswith("HTTP 400")
 
 
+HTML = "<html><h1>Forbidden</h1></html>"
+UPGRADE = "/v1/realtime is a WebSocket. To call by WebRTC, POST an SDP offer to /v1/realtime/calls."
+
+
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        (Answer(UPGRADE, "upgrade_required", "invalid_request_error", status=426), "upgrade-dropped"),
+        (Answer(status=200, body=HTML, envelope=False), "upgrade-dropped"),
+        (Answer(status=101, body="missing Upgrade header", envelope=False), "upgrade-dropped"),
+        (Answer(status=401, body=HTML, envelope=False), "proxy-refused"),
+        (Answer(status=403, body=HTML, envelope=False), "proxy-refused"),
+        (Answer(status=403), "no-realtime"),
+        (Answer("Not Found", status=404), "no-realtime"),
+        (Answer(status=404, body=HTML, envelope=False), "no-realtime"),
+        (Answer("Your key may not.", "missing_scope", status=403), "no-access"),
+        (Answer("Location: /elsewhere", status=307), "redirected"),
+        (Answer(close_code=1006, body="it hung up on the handshake", envelope=False), "cut-off"),
+        (Answer(body="what came is no JSON: b'\\x00'", envelope=False), "not-this-api"),
+        (Answer("an event of more than 16 MiB came", close_code=1009), "too-large-message"),
+    ],
+)
+def test_what_stands_between_client_and_server(answer, finding):
+    assert recognise(answer, Asked("handshake", "/v1/realtime", credential="key")) == finding
+
+
 def test_what_nobody_knows_is_said_to_be_so():
     assert recognise(Answer("Computer says no.", status=418), Asked("HTTP")) == "refused"
 

@@ -7,6 +7,7 @@ nothing was broken, 1 where something was, 2 for a wrong command line. No key is
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ from hark.doctor.logs import read_log
 from hark.doctor.patient import Patient
 from hark.doctor.reading import diagnose
 from hark.doctor.report import Outcome, Report, Step, report
-from hark.doctor.target import target
+from hark.doctor.target import hidden, target
 from hark.doctor.walk import walk
 from hark.errors import CallerError, HarkError
 from hark.models.pull import models_folder
@@ -46,7 +47,7 @@ def doctor_command(
     /,
     *,
     api_key: Annotated[
-        str | None, Parameter(help="Its key or client secret. Default: HARK_API_KEY, then OPENAI_API_KEY.")
+        str | None, Parameter(help="The client's key or client secret. Default: HARK_API_KEY, then OPENAI_API_KEY.")
     ] = None,
     model: Annotated[str | None, Parameter(help="The model that the client asks for.")] = None,
     dialect: Annotated[Literal["ga", "beta"], Parameter(help="The dialect that the client speaks.")] = "ga",
@@ -54,10 +55,16 @@ def doctor_command(
     log: Annotated[
         Path | None, Parameter(help="Instead of asking a server, read this log of a client's events.")
     ] = None,
-    insecure: Annotated[bool, Parameter(negative="", help="Take whatever certificate the server shows.")] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs.")] = False,
+    insecure: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Take whatever certificate the server shows.")
+    ] = False,
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON, for programs.")
+    ] = False,
 ) -> int:
     """Find out why a client cannot connect: to Hark, to OpenAI, or to any server of their Realtime API."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode gets question marks, not a trace
     console = Console(highlight=False)
     complaints = Console(stderr=True, highlight=False)
     try:
@@ -65,10 +72,11 @@ def doctor_command(
             if url is not None:
                 raise CallerError("Expected a URL, to ask a server, or --log, to read a log; got both.")
             return _tell(report(str(log), diagnose(read_log(log))), console, as_json=as_json)
-        address = url or os.environ.get("OPENAI_BASE_URL") or HERE
+        given = url or os.environ.get("OPENAI_BASE_URL") or HERE
+        address = hidden(given)
         settings = Settings()
         patient = Patient(
-            target=target(address),
+            target=target(given),
             credential=api_key or _own_key(settings) or os.environ.get("OPENAI_API_KEY"),
             model=model,
             dialect=dialect,
@@ -121,8 +129,10 @@ def _show(step: Step, console: Console, told: set[str]) -> None:
     if step.got:
         line.append(f" → {step.got}{took}", "" if step.outcome == "ok" else style)
     console.print(line, soft_wrap=True)
-    words: dict[str, str | None] = {"name": step.finding, "means": step.means, "mend": step.mend}
-    if step.finding and f"{step.means} {step.mend}" in told:
+    if step.finding is None:
+        return
+    words = {"name": step.finding, "means": step.means, "mend": step.mend}
+    if f"{step.means} {step.mend}" in told:
         words = {"name": f"{step.finding}, as above"}
     told.add(f"{step.means} {step.mend}")
     for label, text in words.items():

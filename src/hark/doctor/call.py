@@ -14,12 +14,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-import msgspec
-
 from hark.doctor.http import Reply, ask
 from hark.doctor.patient import Patient
 from hark.doctor.report import Step, found, ok, skipped
 from hark.doctor.rules import Asked, recognise
+from hark.doctor.shapes import from_json, mapping
+from hark.doctor.sockets import AGAIN, AGAIN_S, CREATED
 from hark.doctor.target import DEFAULT_QUERY, bearer, beta, kind_of, shown
 
 if TYPE_CHECKING:
@@ -34,15 +34,19 @@ async def webrtc(patient: Patient) -> AsyncIterator[Step]:
     from aiortc import RTCConfiguration, RTCPeerConnection  # noqa: PLC0415 - takes half a second, and few need it
 
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    broken = False
     try:
         async for step in _call(patient, connection):
+            broken |= step.outcome != "ok"
             yield step
     finally:
         await connection.close()
+    if not broken:  # after the close, for the server may allow one session at a time
+        async for step in _elsewhere(patient, connection.localDescription.sdp):
+            yield step
 
 
 async def _call(patient: Patient, connection: RTCPeerConnection) -> AsyncIterator[Step]:
-    from aiortc import RTCSessionDescription  # noqa: PLC0415
     from aiortc.mediastreams import AudioStreamTrack  # noqa: PLC0415
 
     channel = connection.createDataChannel("oai-events")
@@ -65,8 +69,24 @@ async def _call(patient: Patient, connection: RTCPeerConnection) -> AsyncIterato
         yield found("WebRTC", finding, did, reply.answer.said, outcome="note" if lacks else "broken")
         return
     yield ok("WebRTC", did, f"HTTP {reply.status} and an answer", ms=reply.ms)
+    try:
+        async for step in _talk(connection, reply, connected, events):
+            yield step
+    finally:
+        await _hang_up(patient, reply)
+
+
+async def _talk(
+    connection: RTCPeerConnection, reply: Reply, connected: asyncio.Event, events: asyncio.Queue[Any]
+) -> AsyncIterator[Step]:
+    from aiortc import RTCSessionDescription  # noqa: PLC0415
+
     began = time.monotonic()
-    await connection.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
+    try:
+        await connection.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
+    except Exception as error:
+        yield found("WebRTC", "not-this-api", "read the answer", f"it is no SDP for this offer: {error}; {reply.text}")
+        return
     with suppress(TimeoutError):
         await asyncio.wait_for(connected.wait(), CONNECT_S)
     offered = ", ".join(_candidates(reply.text)) or "none"
@@ -76,21 +96,19 @@ async def _call(patient: Patient, connection: RTCPeerConnection) -> AsyncIterato
         return
     yield ok("WebRTC", f"sent packets to {offered}", "connected", ms=(time.monotonic() - began) * 1000)
     yield await _first_event(events)
-    async for step in _elsewhere(patient, offer):
-        yield step
 
 
 async def _first_event(events: asyncio.Queue[Any]) -> Step:
     did = "waited for the data channel and its first event"
     try:
-        event = msgspec.json.decode(await asyncio.wait_for(events.get(), CHANNEL_S))
+        event = mapping(from_json(await asyncio.wait_for(events.get(), CHANNEL_S)))
     except TimeoutError:
         return found("WebRTC", "no-data-channel", did, f"nothing in {CHANNEL_S:.0f} s")
-    except (msgspec.DecodeError, TypeError) as error:
+    except ValueError as error:
         return found("WebRTC", "not-this-api", did, f"what came is no event: {error}")
-    kind = event.get("type") if isinstance(event, dict) else None
-    if kind not in ("session.created", "transcription_session.created"):
-        return found("WebRTC", "refused", did, msgspec.json.encode(event).decode())
+    kind = event.get("type")
+    if kind not in CREATED:
+        return found("WebRTC", "refused", did, f"its first event was {event}")
     return ok("WebRTC", did, str(kind))
 
 
@@ -106,9 +124,7 @@ async def _elsewhere(patient: Patient, offer: str) -> AsyncIterator[Step]:
         reply, did = await _offer(patient, path, query, offer, secret)
         if reply.status in (200, 201) and SDP in reply.headers.get("content-type", ""):
             yield ok("WebRTC", did, f"HTTP {reply.status} and an answer", ms=reply.ms)
-            if location := reply.headers.get("location"):
-                hang_up = patient.target.http(f"/realtime/calls/{location.rpartition('/')[2]}/hangup")
-                await ask("POST", hang_up, headers=bearer(patient.credential), tls=patient.tls)
+            await _hang_up(patient, reply)
         else:
             asked = Asked("call", path, query, "secret", "beta")
             yield found("WebRTC", recognise(reply.answer, asked), did, reply.answer.said, outcome="note")
@@ -119,8 +135,21 @@ async def _offer(
 ) -> tuple[Reply, str]:
     url = patient.target.http(path) + (f"?{urlencode(query)}" if query else "")
     headers = {"Content-Type": SDP, **bearer(credential), **beta(patient.dialect)}
-    reply = await ask("POST", url, headers=headers, body=offer.encode(), tls=patient.tls)
+    tries = AGAIN if patient.had_session else 0
+    while (reply := await ask("POST", url, headers=headers, body=offer.encode(), tls=patient.tls)).status == 429:
+        if tries == 0:
+            break
+        tries -= 1
+        await asyncio.sleep(AGAIN_S)
     return reply, f"POST an SDP offer to {url} with {shown(credential)}"
+
+
+async def _hang_up(patient: Patient, reply: Reply) -> None:
+    """So that the server need not notice by itself that nobody is there."""
+    name = reply.headers.get("location", "").partition("?")[0].rpartition("/")[2]
+    if re.fullmatch(r"[\w.-]+", name, re.ASCII):
+        url = patient.target.http(f"/realtime/calls/{name}/hangup")
+        await ask("POST", url, headers=bearer(patient.credential), tls=patient.tls)
 
 
 def _note(connection: RTCPeerConnection, connected: asyncio.Event) -> None:

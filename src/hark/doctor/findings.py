@@ -13,18 +13,19 @@ from msgspec import Struct
 
 FindingName: TypeAlias = Literal[
     # the way there
-    "no-such-host", "nobody-listens", "no-answer", "one-address-only", "tls-missing", "tls-not-spoken",
+    "no-such-host", "nobody-listens", "no-answer", "server-hangs", "one-address-only", "tls-missing", "tls-not-spoken",
     "certificate-not-trusted", "certificate-other-name", "certificate-expired", "tls-failed", "not-http", "redirected",
-    "proxy-fault", "server-fault", "not-this-api", "clock-skew",
+    "proxy-fault", "proxy-refused", "server-fault", "not-this-api", "no-model-list", "clock-skew",
     # who asks
-    "no-credential", "wrong-key", "key-expired", "secret-instead-of-key", "key-instead-of-secret", "secret-expired",
-    "secret-of-other-kind", "secret-refused", "secret-born-expired", "no-secret-in-answer", "no-minting",
-    "credential-place-refused", "origin-refused", "no-access", "quota", "rate-limited",
+    "no-credential", "unsendable-key", "wrong-key", "key-expired", "secret-instead-of-key", "key-instead-of-secret",
+    "secret-expired", "secret-of-other-kind", "secret-refused", "secret-born-expired", "no-secret-in-answer",
+    "no-minting", "credential-place-refused", "origin-refused", "no-access", "quota", "rate-limited",
     # what for
     "unknown-model", "model-not-listed", "transcription-model-as-session-model", "missing-model", "intent-with-model",
     "beta-switched-off",
     # the handshake
-    "wrong-websocket-path", "upgrade-dropped", "subprotocol-not-chosen", "silent-server", "too-large-message",
+    "wrong-websocket-path", "no-realtime", "upgrade-dropped", "subprotocol-not-chosen", "silent-server",
+    "too-large-message",
     # settings
     "session-update-in-beta-session", "beta-update-in-ga-session", "unknown-parameter", "missing-session-type",
     "rate-too-low", "turn-detection-not-supported", "update-unanswered", "invalid-request", "transcription-off",
@@ -59,6 +60,10 @@ FINDINGS: Final[dict[FindingName, Finding]] = {
         "Nothing came back: the machine is off, or a firewall drops what is sent to this port.",
         "Check address and port, then the firewalls on the way, those of the cloud included.",
     ),
+    "server-hangs": Finding(
+        "The connection stands and no answer to a request came.",
+        "Look whether the server is stuck, overloaded or still starting, and whether it is what listens on this port.",
+    ),
     "one-address-only": Finding(
         "The name has several addresses, and the server listens on some of them. Clients that try another one first "
         "wait or fail.",
@@ -89,11 +94,16 @@ FINDINGS: Final[dict[FindingName, Finding]] = {
     "not-http": Finding("What listens there does not speak HTTP.", "Check the port."),
     "redirected": Finding(
         "The server sends clients elsewhere. WebSockets do not follow, and SDKs take the key out.",
-        "Use the address that the Location header names as the base URL.",
+        "Use the address that the Location header names; a base URL is that up to /v1.",
     ),
     "proxy-fault": Finding(
         "A proxy answered that it cannot reach the server behind it.",
         "Look at the proxy's log; check that the server runs and that the proxy has its address.",
+    ),
+    "proxy-refused": Finding(
+        "What refused is not the server: the answer is no error of this API. A proxy or gateway before it has rules or "
+        "a login of its own.",
+        "Look at the proxy's rules (nginx: auth_basic, allow, deny) and let /v1/ through: the server checks its keys.",
     ),
     "server-fault": Finding(
         "The server failed on the request.",
@@ -102,6 +112,10 @@ FINDINGS: Final[dict[FindingName, Finding]] = {
     "not-this-api": Finding(
         "Something answers there that is not this API: no error of its form came back.",
         "Check host, port and path. A base URL usually ends in /v1; behind a proxy, that path must lead to the server.",
+    ),
+    "no-model-list": Finding(
+        "There is no list of models at /v1/models, and realtime sessions are there.",
+        "Nothing hangs on it; programs that ask for the list need a proxy that passes on all of /v1/.",
     ),
     "clock-skew": Finding(
         "The clocks of this machine and of the server differ, so secrets look expired before they are, or after.",
@@ -112,6 +126,11 @@ FINDINGS: Final[dict[FindingName, Finding]] = {
         "The server wants a key, and none came.",
         "Send the header Authorization: Bearer KEY. From a browser: the subprotocols realtime and "
         "openai-insecure-api-key.SECRET. A key in the query is not looked at by OpenAI.",
+    ),
+    "unsendable-key": Finding(
+        "The key has characters in it that none has, such as a line break, a space or a typographic quote: clients "
+        "refuse to send it.",
+        "Take them out where the key is kept: the environment, a file, a secret of the cluster.",
     ),
     "wrong-key": Finding(
         "The server does not know this key.",
@@ -213,10 +232,16 @@ FINDINGS: Final[dict[FindingName, Finding]] = {
         "Connect to /v1/realtime?intent=transcription. /transcription_sessions, /client_secrets and /sessions take "
         "HTTP POST and mint secrets.",
     ),
+    "no-realtime": Finding(
+        "The path is right and no WebSocket is there: the server has no realtime sessions, or a proxy before it hides "
+        "them.",
+        "Use a server that has them, as Hark does. If this one has: let the proxy pass /v1/realtime on, with Upgrade "
+        "and Connection.",
+    ),
     "upgrade-dropped": Finding(
         "HTTP works and the WebSocket handshake gets an ordinary answer: something in between does not pass it on.",
         "Let the proxy forward Upgrade and Connection over HTTP/1.1 (nginx: proxy_http_version 1.1; proxy_set_header "
-        'Upgrade $http_upgrade; proxy_set_header Connection "upgrade").',
+        'Upgrade $http_upgrade; proxy_set_header Connection "upgrade";).',
     ),
     "subprotocol-not-chosen": Finding(
         "Subprotocols were offered and the server chose none; browsers end such a connection.",

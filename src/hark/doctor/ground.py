@@ -6,9 +6,10 @@ Rule: each address of a name is tried, for clients differ in which they take.
 from __future__ import annotations
 
 import asyncio
+import errno
 import http.client
 import ipaddress
-import re
+import os
 import socket
 import ssl
 import time
@@ -21,10 +22,14 @@ from hark.doctor.http import Reply, ask
 from hark.doctor.patient import Patient
 from hark.doctor.report import Step, found, ok, skipped
 from hark.doctor.rules import Asked, recognise
+from hark.doctor.sockets import RefusedError, by_header, session
+from hark.doctor.target import sendable
 
 CONNECT_S: Final = 5.0
 # A secret of a minute's life notices more than this.
 MOST_SKEW_S: Final = 15.0
+# This machine has no route for such addresses at all, as with IPv6 in many clouds: no fault of the server.
+NO_WAY: Final = (errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 async def name(patient: Patient) -> AsyncIterator[Step]:
@@ -54,16 +59,17 @@ async def tcp(patient: Patient) -> AsyncIterator[Step]:
     did = f"connected to port {port} of {', '.join(patient.addresses)}"
     refused = ", ".join(f"{address}: {_why(error)}" for address, error in failed)
     if not worked:
-        dead = all(isinstance(error, TimeoutError) for _, error in failed)
+        refusing = any(isinstance(error, ConnectionRefusedError) for _, error in failed)
         mend = None
         if patient.target.host in ("localhost", "127.0.0.1", "::1"):
             mend = f"Start it: hark serve --port {port}. Or give doctor the address of the server that you mean."
-        yield found("TCP", "no-answer" if dead else "nobody-listens", did, refused, mend=mend)
-    elif failed:
+        yield found("TCP", "nobody-listens" if refusing else "no-answer", did, refused, mend=mend)
+    elif any(getattr(error, "errno", None) not in NO_WAY for _, error in failed):
         there = ", ".join(address for address, _ in worked)
         yield found("TCP", "one-address-only", did, f"{there} answers; {refused}", outcome="note")
     else:
-        yield ok("TCP", did, "it listens", ms=worked[0][1])
+        beside = f"; {refused}" if refused else ""
+        yield ok("TCP", did, f"it listens{beside}", ms=worked[0][1])
 
 
 async def tls(patient: Patient) -> AsyncIterator[Step]:
@@ -97,18 +103,13 @@ async def http_(patient: Patient) -> AsyncIterator[Step]:
     try:
         reply = await ask("GET", url, tls=patient.tls)
     except TimeoutError:
-        yield found("HTTP", "no-answer", did, "nothing in time")
+        yield found("HTTP", "server-hangs", did, "nothing in time")
         return
-    except http.client.RemoteDisconnected:
-        yield found("HTTP", "tls-missing" if await _speaks_tls(patient) else "not-http", did, "it hung up")
-        return
-    except http.client.HTTPException as error:
-        secret_tls = not patient.target.tls and await _speaks_tls(patient)
-        yield found("HTTP", "tls-missing" if secret_tls else "not-http", did, str(error) or type(error).__name__)
-        return
-    except OSError as error:
-        secret_tls = not patient.target.tls and await _speaks_tls(patient)
-        yield found("HTTP", "tls-missing" if secret_tls else "not-http", did, _why(error))
+    except (OSError, http.client.HTTPException) as error:
+        hung_up = isinstance(error, http.client.RemoteDisconnected)
+        wants_tls = not patient.target.tls and await _speaks_tls(patient)
+        got = "it hung up" if hung_up else _why(error)
+        yield found("HTTP", "tls-missing" if wants_tls else "not-http", did, got)
         return
     async for step in _heard(patient, reply, did):
         yield step
@@ -123,8 +124,11 @@ async def _heard(patient: Patient, reply: Reply, did: str) -> AsyncIterator[Step
     if reply.status == 400 and "HTTPS" in reply.text[:2_000].upper():
         yield found("HTTP", "tls-missing", did, f"{got}: {reply.text}")
         return
-    if reply.status in (200, 401, 403) or (reply.answer.envelope and reply.answer.message):
+    if reply.status in (200, 401, 403) or reply.answer.code or reply.answer.type:
         yield ok("HTTP", did, got, ms=reply.ms)
+    elif reply.status in (404, 405) and await _has_sessions(patient):
+        patient.listless = True
+        yield found("HTTP", "no-model-list", did, got, outcome="note")
     else:
         finding = recognise(reply.answer, Asked("HTTP", "/v1/models"))
         yield found("HTTP", finding, did, f"{got}: {reply.text}")
@@ -137,11 +141,23 @@ async def _heard(patient: Patient, reply: Reply, did: str) -> AsyncIterator[Step
             yield found("HTTP", "clock-skew", "compared the clocks", said, outcome="note")
 
 
+async def _has_sessions(patient: Patient) -> bool:
+    """Whether this API is at the client's WebSocket: some proxies pass on that path alone."""
+    if patient.credential and not sendable(patient.credential):
+        return False
+    way = by_header(patient, patient.target.socket(), patient.credential, patient.dialect)
+    try:
+        async with session(patient, way):
+            return True
+    except RefusedError as refused:
+        return refused.answer is not None and bool(refused.answer.code or refused.answer.type)
+
+
 def _skew(reply: Reply) -> float | None:
     """How many seconds the server's clock is ahead of ours."""
     try:
         return parsedate_to_datetime(reply.headers.get("date", "")).timestamp() - time.time()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -177,8 +193,8 @@ async def _speaks_tls(patient: Patient) -> bool:
 def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, OSError) and error.strerror:
-        return re.sub(r"^.*Connect call failed.*$", "connection refused", error.strerror)
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)  # asyncio's own words hide it
     return str(error) or type(error).__name__
 
 

@@ -11,6 +11,7 @@ from hark.doctor.findings import FindingName
 from hark.doctor.patient import Patient
 from hark.doctor.report import Step, as_note, found, ok
 from hark.doctor.rules import recognise
+from hark.doctor.shapes import mapping
 from hark.doctor.sockets import Knock, RefusedError, by_header, by_subprotocol, session
 from hark.doctor.target import DEFAULT_QUERY, beta, shown
 
@@ -31,7 +32,7 @@ async def knock(patient: Patient, way: Knock, *, place: bool = False) -> Step:
     """A handshake as a step. `place`: what is tried is where the credential stands."""
     try:
         async with session(patient, way) as open_:
-            kind = (open_.created.get("session") or {}).get("type") or open_.created["type"].partition(".")[0]
+            kind = mapping(open_.created.get("session")).get("type") or open_.created["type"].partition(".")[0]
             if way.offered and open_.subprotocol != "realtime":
                 return found("handshake", "subprotocol-not-chosen", way.did, f"it chose {open_.subprotocol!r}")
             return ok("handshake", way.did, f"{open_.created['type']} ({kind})", ms=open_.ms)

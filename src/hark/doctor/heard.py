@@ -14,10 +14,12 @@ from msgspec import Struct
 
 from hark.audio.formats import Encoding
 from hark.audio.mistakes import Listener
+from hark.doctor.shapes import mapping
 
 if TYPE_CHECKING:
     from hark.doctor.logs import Conversation
 
+MOST_RATE: Final = 384_000
 _SIZE: Final = re.compile(r"(\d+) characters of base64")
 _ENCODINGS: Final[dict[str, Encoding]] = {
     "audio/pcm": "pcm16", "pcm16": "pcm16", "audio/pcmu": "g711_ulaw", "g711_ulaw": "g711_ulaw",
@@ -43,7 +45,7 @@ class Audio(Struct, frozen=True):
 
 
 def hear(talk: Conversation, session: dict[str, Any]) -> Audio:
-    given = session.get("audio", {}).get("input", {}) if "audio" in session else session
+    given = mapping(mapping(session["audio"]).get("input")) if "audio" in session else session
     encoding, rate = _format(given)
     listener, mistake, size, appends = Listener(encoding), None, 0, 0
     for entry in talk.entries:
@@ -76,7 +78,8 @@ def _format(given: dict[str, Any]) -> tuple[Encoding, int]:
     told = given.get("format") or given.get("input_audio_format") or "pcm16"
     name, rate = (told.get("type"), told.get("rate")) if isinstance(told, dict) else (told, None)
     encoding = _ENCODINGS.get(str(name), "pcm16")
-    return encoding, rate if isinstance(rate, int) and rate > 0 else 24_000 if encoding == "pcm16" else 8_000
+    usual = 24_000 if encoding == "pcm16" else 8_000
+    return encoding, rate if isinstance(rate, int) and 0 < rate <= MOST_RATE else usual
 
 
 def _has(given: dict[str, Any], *names: str) -> bool | None:

@@ -12,13 +12,15 @@ import time
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Struct
 
 import hark
 from hark.doctor.rules import Answer
+from hark.doctor.shapes import from_json, mapping
 
 PATIENCE_S: Final = 15.0
+# How long an answer may go on arriving, and how much of one is read.
+BODY_S: Final = 15.0
 MAX_BODY: Final = 4 * 1024 * 1024
 
 
@@ -37,8 +39,8 @@ class Reply(Struct, frozen=True):
     def json(self) -> Any:
         """None where it is none."""
         try:
-            return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
+            return from_json(self.body)
+        except ValueError:
             return None
 
     @property
@@ -74,16 +76,25 @@ def _ask(method: str, url: str, headers: dict[str, str], body: bytes | None, tls
         connection.request(method, where, body, {"User-Agent": f"hark-doctor/{hark.__version__}", **headers})
         response = connection.getresponse()
         told = {name.lower(): value for name, value in response.getheaders()}
-        return Reply(response.status, told, response.read(MAX_BODY), (time.monotonic() - began) * 1000)
+        ms = (time.monotonic() - began) * 1000
+        return Reply(response.status, told, _body(response), ms)
     finally:
         connection.close()
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    """As much of it as came in time: a stream of events has no end."""
+    until, body = time.monotonic() + BODY_S, b""
+    while time.monotonic() < until and len(body) < MAX_BODY and (part := response.read1(1 << 16)):
+        body += part
+    return body
 
 
 def refusal(status: int | None, body: bytes) -> Answer:
     """The error in a body, in the forms that servers of this API have."""
     try:
-        parsed = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+        parsed = from_json(body)
+    except ValueError:
         return Answer(status=status, body=body.decode("utf-8", "replace").strip()[:2_000], envelope=not body.strip())
     error = parsed.get("error", parsed.get("detail")) if isinstance(parsed, dict) else None
     if isinstance(error, dict):
@@ -93,11 +104,13 @@ def refusal(status: int | None, body: bytes) -> Answer:
     )
 
 
-def fault(error: dict[str, Any], *, status: int | None = None, close_code: int | None = None) -> Answer:
-    """The object `error` of an envelope or of an `error` event; what is not text in it is left out."""
+def fault(error: object, *, status: int | None = None, close_code: int | None = None) -> Answer:
+    """The `error` of an envelope or of an `error` event: an object, of which what is not text is left out, or a
+    message alone."""
+    fields = {"message": error} if isinstance(error, str) else mapping(error)
 
     def text(name: str) -> str | None:
-        value = error.get(name)
+        value = fields.get(name)
         return value if isinstance(value, str) and value else None
 
     return Answer(

@@ -6,15 +6,29 @@ Rule: a client secret is no key, so where the client has one, the list is not as
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Final
+from urllib.parse import quote
 
 from hark.doctor.http import ask
 from hark.doctor.patient import Patient
 from hark.doctor.report import Step, as_note, found, ok, skipped
 from hark.doctor.rules import Asked, recognise
-from hark.doctor.target import bearer, shown
+from hark.doctor.target import bearer, sendable, shown
+
+TAKEN_OUT: Final = (
+    "One was sent: something in between takes it out. Let the proxy pass the header Authorization on (nginx: no "
+    "proxy_set_header Authorization of its own)."
+)
 
 
 async def key(patient: Patient) -> AsyncIterator[Step]:
+    if patient.credential and not sendable(patient.credential):
+        strange = ", ".join(sorted({ascii(letter) for letter in patient.credential if not sendable(letter)}))
+        yield found("key", "unsendable-key", f"looked at the {patient.kind}", f"it has {strange} in it")
+        return
+    if patient.listless:
+        yield skipped("key", "there is no list to try it on; the handshake says what the server makes of it")
+        return
     url = patient.target.http("/models")
     did = f"GET {url} with {shown(patient.credential)}"
     reply = await ask("GET", url, headers=bearer(patient.credential), tls=patient.tls)
@@ -27,9 +41,13 @@ async def key(patient: Patient) -> AsyncIterator[Step]:
         patient.models = [str(entry["id"]) for entry in data if isinstance(entry, dict) and "id" in entry]
         yield ok("key", did, f"HTTP 200, {len(patient.models)} models", ms=reply.ms)
         return
+    if reply.status in (404, 405):
+        yield found("key", "no-model-list", did, reply.answer.said, outcome="note", means="There is no list of models.")
+        return
     finding = recognise(reply.answer, Asked("models", "/v1/models", credential=patient.kind))
-    step = found("key", finding, did, reply.answer.said)
-    yield as_note(step) if patient.kind == "secret" or reply.status in (404, 405) else step
+    taken_out = finding == "no-credential" and patient.credential
+    step = found("key", finding, did, reply.answer.said, mend=TAKEN_OUT if taken_out else None)
+    yield as_note(step) if patient.kind == "secret" and finding == "secret-instead-of-key" else step
 
 
 async def model(patient: Patient) -> AsyncIterator[Step]:
@@ -49,16 +67,18 @@ async def model(patient: Patient) -> AsyncIterator[Step]:
         if name in patient.models:
             yield ok("model", f"looked for {name} in the list", "it is there")
             continue
-        url = patient.target.http(f"/models/{name}")
+        url = patient.target.http(f"/models/{quote(name)}")
         reply = await ask("GET", url, headers=bearer(patient.credential), tls=patient.tls)
         did = f"looked for {name} in the list, then GET {url}"
         if reply.status == 200:
             yield found("model", "model-not-listed", did, "not in the list; HTTP 200 by its name", outcome="note")
             continue
         finding = recognise(reply.answer, Asked("models", "/v1/models", credential=patient.kind))
-        near = ", ".join(_near(name, patient.models))
-        known = "unknown-model" if finding == "not-this-api" else finding
-        yield found("model", known, did, f"{reply.answer.said}. There are: {near}")
+        got = f"{reply.answer.said.rstrip('.')}. There are: {', '.join(_near(name, patient.models))}"
+        if finding == "not-this-api":  # it cannot be asked for by name, which says nothing of the model
+            yield found("model", "model-not-listed", did, got, outcome="note")
+        else:
+            yield found("model", finding, did, got)
 
 
 def _near(name: str, names: list[str]) -> list[str]:

@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-import msgspec
 from msgspec import Struct, field
 
 from hark.doctor.http import refusal
 from hark.doctor.rules import Answer, Asked, Credential, Place
+from hark.doctor.shapes import from_json, listing, mapping, number
 from hark.doctor.target import BETA_SUBPROTOCOL, KEY_SUBPROTOCOL
 from hark.errors import CallerError
 from hark.protocol.wire import CLIENT_EVENTS, DialectName
@@ -35,10 +35,9 @@ _PLACES: Final[dict[str, Place]] = {
 
 
 class Entry(Struct, frozen=True):
-    """One thing that travelled. Exactly one of the last four is there. `at` in seconds, where the log has it."""
+    """One thing that travelled. Exactly one of the last four is there."""
 
     direction: Direction
-    at: float | None = None
     event: dict[str, Any] | None = None
     text: str | None = None
     binary: int | None = None
@@ -75,11 +74,11 @@ def read_log(path: Path) -> Log:
     except OSError as error:
         raise CallerError(f"Cannot read {path}: {error.strerror or error}.") from None
     try:
-        whole = msgspec.json.decode(data)
-    except msgspec.DecodeError:
+        whole = from_json(data)
+    except ValueError:
         whole = None
     if isinstance(whole, dict) and isinstance(whole.get("log"), dict):
-        read = list(_har(whole["log"].get("entries") or []))
+        read = list(_har(listing(whole["log"].get("entries"))))
     else:
         objects = whole if isinstance(whole, list) else [whole] if isinstance(whole, dict) else _lines(data)
         read = list(_conversations(objects))
@@ -98,8 +97,8 @@ def _lines(data: bytes) -> Iterator[object]:
         if start < 0:
             continue
         try:
-            found = msgspec.json.decode(line[start:].encode())
-        except msgspec.DecodeError:
+            found = from_json(line[start:])
+        except ValueError:
             continue
         before = set(re.findall(r"[a-z]+", line[:start].lower()))
         if isinstance(found, dict) and "type" in found and before & (_SENT | _RECEIVED):
@@ -125,34 +124,32 @@ def _conversations(objects: Iterable[object]) -> Iterator[Conversation]:
 
 
 def _entry(entry: dict[str, Any]) -> Entry | None:
-    at = entry.get("at", entry.get("time"))
-    seconds = float(at) if isinstance(at, int | float) else None
     if isinstance(entry.get("type"), str) and "event" not in entry and "data" not in entry:
-        return Entry(_direction(entry, entry["type"]), seconds, event=entry)
+        return Entry(_direction(entry, entry["type"]), event=entry)
     inner = next((entry[name] for name in ("event", "data", "message", "payload") if name in entry), None)
     if isinstance(inner, str):
-        return _frame(_direction(entry, ""), seconds, inner)
+        return _frame(_direction(entry, ""), inner)
     if isinstance(inner, dict) and isinstance(inner.get("type"), str):
-        return Entry(_direction(entry, inner["type"]), seconds, event=inner)
+        return Entry(_direction(entry, inner["type"]), event=inner)
     if isinstance(close := entry.get("close"), dict):
         code = close.get("code")
         closed = (code if isinstance(code, int) else 1005, str(close.get("reason") or ""))
-        return Entry(_direction(entry, ""), seconds, close=closed)
+        return Entry(_direction(entry, ""), close=closed)
     if isinstance(text := entry.get("text"), str):
-        return Entry(_direction(entry, ""), seconds, text=text)
+        return Entry(_direction(entry, ""), text=text)
     if isinstance(size := entry.get("binary"), int):
-        return Entry(_direction(entry, ""), seconds, binary=size)
+        return Entry(_direction(entry, ""), binary=size)
     return None
 
 
-def _frame(direction: Direction, at: float | None, text: str) -> Entry:
+def _frame(direction: Direction, text: str) -> Entry:
     try:
-        event = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return Entry(direction, at, text=text)
+        event = from_json(text)
+    except ValueError:
+        return Entry(direction, text=text)
     if isinstance(event, dict) and isinstance(event.get("type"), str):
-        return Entry(direction, at, event=event)
-    return Entry(direction, at, text=text)
+        return Entry(direction, event=event)
+    return Entry(direction, text=text)
 
 
 def _direction(entry: dict[str, Any], kind: str) -> Direction:
@@ -163,13 +160,13 @@ def _direction(entry: dict[str, Any], kind: str) -> Direction:
 
 
 def _from_handshake(shake: dict[str, Any]) -> Conversation:
-    headers = {str(name).lower(): str(value) for name, value in (shake.get("headers") or {}).items()}
-    offered = [str(name) for name in shake.get("subprotocols") or []]
+    headers = {name.lower(): str(value) for name, value in mapping(shake.get("headers")).items()}
+    offered = [str(name) for name in listing(shake.get("subprotocols"))]
     return Conversation(asked("handshake", str(shake.get("url") or ""), headers, offered), origin=headers.get("origin"))
 
 
 def asked(place: Place, url: str, headers: dict[str, str], offered: list[str]) -> Asked:
-    parts = urlsplit(url)
+    parts = _split(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     inside = [name.removeprefix(KEY_SUBPROTOCOL) for name in offered if name.startswith(KEY_SUBPROTOCOL)]
     shown = [*inside, headers.get("authorization", "").partition(" ")[2], headers.get("api-key", "")]
@@ -180,36 +177,44 @@ def asked(place: Place, url: str, headers: dict[str, str], offered: list[str]) -
     return Asked(place, parts.path, query, kind, dialect)
 
 
+def _split(url: str) -> SplitResult:
+    """Empty where it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
 # ---- HAR: https://w3c.github.io/web-performance/specs/HAR/Overview.html, and _webSocketMessages, which browsers add
 
 
-def _har(entries: list[dict[str, Any]]) -> Iterator[Conversation | Exchange]:
-    for entry in entries:
-        request, response = entry.get("request") or {}, entry.get("response") or {}
+def _har(entries: list[Any]) -> Iterator[Conversation | Exchange]:
+    for entry in map(mapping, entries):
+        request, response = mapping(entry.get("request")), mapping(entry.get("response"))
         url = str(request.get("url") or "")
-        headers = {str(h.get("name")).lower(): str(h.get("value")) for h in request.get("headers") or []}
+        pairs = map(mapping, listing(request.get("headers")))
+        headers = {str(pair.get("name")).lower(): str(pair.get("value")) for pair in pairs}
         messages = entry.get("_webSocketMessages")
         offered = [part.strip() for part in headers.get("sec-websocket-protocol", "").split(",") if part.strip()]
-        status = int(response.get("status") or 0)
-        content = str((response.get("content") or {}).get("text") or "").encode()
-        if messages is not None or urlsplit(url).scheme in ("ws", "wss"):
+        status = int(number(response.get("status")) or 0)
+        content = str(mapping(response.get("content")).get("text") or "").encode()
+        if messages is not None or _split(url).scheme in ("ws", "wss"):
             read = Conversation(asked("handshake", url, headers, offered), origin=headers.get("origin"))
-            read.entries = [_message(message) for message in messages or []]
+            read.entries = [_message(message) for message in map(mapping, listing(messages))]
             if status not in (0, 101):
                 read.refusal = refusal(status, content)
             yield read
         elif "/realtime" in url or url.endswith("/models"):
             sdp = headers.get("content-type", "").startswith("application/sdp")
-            path = urlsplit(url).path
+            path = _split(url).path
             place: Place = "call" if sdp else next((p for end, p in _PLACES.items() if path.endswith(end)), "HTTP")
-            did = f"{request.get('method')} {url.partition('?')[0]}"
+            did = f"{request.get('method')} {_split(url)._replace(query='', fragment='').geturl()}"
             yield Exchange(did, asked(place, url, headers, []), status, content)
 
 
 def _message(message: dict[str, Any]) -> Entry:
     direction: Direction = "sent" if message.get("type") == "send" else "received"
-    at, data = message.get("time"), str(message.get("data") or "")
-    seconds = float(at) if isinstance(at, int | float) else None
+    data = str(message.get("data") or "")
     if message.get("opcode") == 2:
-        return Entry(direction, seconds, binary=len(data) * 3 // 4)
-    return _frame(direction, seconds, data)
+        return Entry(direction, binary=len(data) * 3 // 4)
+    return _frame(direction, data)

@@ -1,7 +1,7 @@
 """Client secrets: minting in each dialect, and what the times in the answers say.
 
-Rule: that one dialect mints none is worth a note; that the client's own does not is a fault. Times are compared with
-the server's clock, and with ours where the two differ.
+Rule: that a server mints none is worth a note; that it refuses to in the client's own dialect is a fault. Times are
+compared with the server's clock, and with ours where the two differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from hark.doctor.http import Reply, ask
 from hark.doctor.patient import Patient
 from hark.doctor.report import Step, as_note, found, ok, skipped
 from hark.doctor.rules import Asked, recognise
-from hark.doctor.target import bearer, beta
+from hark.doctor.shapes import mapping, number
+from hark.doctor.target import bearer, beta, sendable
 from hark.protocol.wire import DialectName
 
 PATHS: Final[dict[DialectName, str]] = {
@@ -47,8 +48,9 @@ async def _mint(patient: Patient, dialect: DialectName) -> AsyncIterator[Step]:
         yield as_note(step) if finding == "no-minting" else step
         return
     value, expires_at, session_end = _read(reply.json(), dialect)
-    if not value:
-        yield found("secrets", "no-secret-in-answer", did, reply.text)
+    if not sendable(value):
+        fields = ", ".join(mapping(reply.json())) or "no JSON object"
+        yield found("secrets", "no-secret-in-answer", did, f"HTTP {reply.status}: {fields}")
         return
     patient.secrets[dialect] = value
     async for step in _judge_times(patient, reply, did, expires_at, session_end):
@@ -65,22 +67,21 @@ def _body(patient: Patient, dialect: DialectName) -> dict[str, object]:
 
 def _read(body: Any, dialect: DialectName) -> tuple[str, object, object]:
     """The secret, when it expires, and when its session does."""
-    if not isinstance(body, dict):
-        return "", None, None
-    holder = body if dialect == "ga" else body.get("client_secret")
-    session = body.get("session") if dialect == "ga" else body
-    holder, session = (each if isinstance(each, dict) else {} for each in (holder, session))
+    body = mapping(body)
+    holder = body if dialect == "ga" else mapping(body.get("client_secret"))
+    session = mapping(body.get("session")) if dialect == "ga" else body
     value = holder.get("value")
     return value if isinstance(value, str) else "", holder.get("expires_at"), session.get("expires_at")
 
 
 async def _judge_times(
-    patient: Patient, reply: Reply, did: str, expires_at: object, session_end: object
+    patient: Patient, reply: Reply, did: str, told: object, session_told: object
 ) -> AsyncIterator[Step]:
     here = time.time()
     there = here + (patient.skew_s or 0)
-    if not isinstance(expires_at, int | float):
-        yield found("secrets", "secret-born-expired", did, f"the secret's expires_at is {expires_at!r}", outcome="note")
+    if (expires_at := number(told)) is None:
+        means = "The answer does not say when the secret expires."
+        yield found("secrets", "secret-born-expired", did, f"its expires_at is {told!r}", outcome="note", means=means)
         return
     left, seen = expires_at - there, expires_at - here
     if left <= 0:
@@ -91,6 +92,6 @@ async def _judge_times(
         yield found("secrets", "clock-skew", did, got, outcome="note")
     else:
         yield ok("secrets", did, f"a secret, good for {left:.0f} s", ms=reply.ms)
-    if isinstance(session_end, int | float) and session_end < there:
+    if (session_end := number(session_told)) is not None and session_end < there:
         got = f"the session's expires_at is {session_end:.0f}, and the secret's {expires_at:.0f}"
         yield found("secrets", "secret-born-expired", "read the times in the answer", got, outcome="note")

@@ -30,10 +30,19 @@ class Patient:
     models: list[str] = field(default_factory=list)
     secrets: dict[DialectName, str] = field(default_factory=dict)
     skew_s: float | None = None
+    # The list of models is not there, and realtime sessions are.
+    listless: bool = False
+    # A session was opened and closed, and the server may still be about to count it out.
+    had_session: bool = False
 
     @property
     def kind(self) -> Credential:
         return kind_of(self.credential)
+
+    @property
+    def all_secrets(self) -> list[str]:
+        """What nobody may see, as far as it is known."""
+        return [secret for secret in (self.credential, *self.secrets.values(), *self.target.secrets) if secret]
 
     @property
     def transcriber(self) -> str | None:

@@ -14,8 +14,9 @@ from msgspec import structs
 from hark.doctor.heard import Audio, hear
 from hark.doctor.http import fault, refusal
 from hark.doctor.logs import Conversation, Entry, Exchange, Log
-from hark.doctor.report import FloorName, Step, as_note, found, ok, short
+from hark.doctor.report import FloorName, Step, as_note, found, ok, short, without
 from hark.doctor.rules import Answer, Asked, Place, recognise
+from hark.doctor.shapes import mapping
 from hark.doctor.sockets import CREATED
 from hark.protocol.wire import DialectName
 
@@ -31,7 +32,7 @@ def diagnose(log: Log) -> list[Step]:
     steps: list[Step] = []
     for part in log:
         steps += _exchange(part) if isinstance(part, Exchange) else _conversation(part)
-    return steps
+    return [without(step, ()) for step in steps]
 
 
 def _exchange(exchange: Exchange) -> Iterator[Step]:
@@ -80,7 +81,7 @@ def _no_session(talk: Conversation, did: str) -> Step:
     for entry in talk.entries:
         if _type(entry) == "error" and entry.event is not None:
             close = next((other.close[0] for other in talk.entries if other.close), None)
-            answer = fault(entry.event.get("error") or {}, close_code=close)
+            answer = fault(entry.event.get("error"), close_code=close)
             return found("handshake", recognise(answer, talk.asked), did, answer.said)
     for entry in talk.entries:
         if entry.close is not None:
@@ -113,8 +114,8 @@ def _errors(talk: Conversation) -> Iterator[Step]:
             if entry.binary is not None:
                 yield found("session", "binary-frames", "sent a binary frame", f"{entry.binary} bytes", outcome="note")
         elif kind == "error" and entry.event is not None:
-            error = entry.event.get("error") or {}
-            cause = _type(_by_id(talk, error.get("event_id"))) or last
+            error = entry.event.get("error")
+            cause = _type(_by_id(talk, mapping(error).get("event_id"))) or last
             asked = structs.replace(talk.asked, place="session", dialect=_dialect(talk), event=cause)
             answer = fault(error)
             finding = recognise(answer, asked)
@@ -130,8 +131,8 @@ def _speech(talk: Conversation) -> Iterator[Step]:
     done = [entry.event or {} for entry in talk.entries if _type(entry) == f"{TRANSCRIPTION}.completed"]
     for entry in talk.entries:
         if _type(entry) == f"{TRANSCRIPTION}.failed" and entry.event is not None:
-            error = entry.event.get("error") or {}
-            yield found("speech", "transcript-failed", "a turn was transcribed", str(error.get("message") or error))
+            said = fault(entry.event.get("error")).said
+            yield found("speech", "transcript-failed", "a turn was transcribed", said)
     yield from _unfinished(talk, audio)
     if done:
         texts = [str(event.get("transcript") or "") for event in done]
@@ -154,7 +155,7 @@ def _unfinished(talk: Conversation, audio: Audio) -> Iterator[Step]:
     open_items: dict[str, str] = {}
     for entry in talk.entries:
         kind, event = str(_type(entry)), entry.event or {}
-        item = str(event.get("item_id") or (event.get("item") or {}).get("id") or "")
+        item = str(event.get("item_id") or mapping(event.get("item")).get("id") or "")
         if kind == f"{INPUT}.speech_started":
             open_items[item] = "spoken"
         elif kind == f"{INPUT}.committed":
@@ -211,10 +212,8 @@ def _by_id(talk: Conversation, event_id: object) -> Entry | None:
 
 def _session(talk: Conversation) -> dict[str, Any]:
     """The settings as the server told them last."""
-    told = [
-        e.event.get("session") for e in talk.entries if e.event and e.direction == "received" and "session" in e.event
-    ]
-    return told[-1] if told and isinstance(told[-1], dict) else {}
+    told = [mapping((e.event or {}).get("session")) for e in talk.entries if e.direction == "received"]
+    return next((session for session in reversed(told) if session), {})
 
 
 def _dialect(talk: Conversation) -> DialectName:

@@ -7,12 +7,15 @@ key: what shows one shows it masked.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
+from urllib.parse import quote, quote_plus
 
 from msgspec import Struct, structs
 
 from hark.auth.principal import mask
 from hark.doctor.findings import FINDINGS, FindingName
+from hark.doctor.target import hidden
 
 Outcome: TypeAlias = Literal["ok", "note", "broken", "skipped"]
 # From the ground up.
@@ -45,8 +48,8 @@ class Report(Struct, frozen=True):
     steps: list[Step]
 
 
-def ok(floor: FloorName, did: str, got: str, *, ms: float | None = None, means: str | None = None) -> Step:
-    return Step(floor, "ok", short(did), short(got), means=means, ms=ms)
+def ok(floor: FloorName, did: str, got: str, *, ms: float | None = None) -> Step:
+    return Step(floor, "ok", plain(did), plain(got), ms=ms)
 
 
 def found(
@@ -61,11 +64,11 @@ def found(
 ) -> Step:
     """A step with a finding, in its own words or in those given."""
     known = FINDINGS[finding]
-    return Step(floor, outcome, short(did), short(got), finding, means or known.means, mend or known.mend)
+    return Step(floor, outcome, plain(did), plain(got), finding, means or known.means, mend or known.mend)
 
 
 def skipped(floor: FloorName, why: str) -> Step:
-    return Step(floor, "skipped", short(why), "")
+    return Step(floor, "skipped", plain(why), "")
 
 
 def as_note(step: Step) -> Step:
@@ -78,8 +81,26 @@ def report(url: str, steps: list[Step]) -> Report:
     return Report(url, not broken, broken[0].finding if broken else None, steps)
 
 
+def plain(text: str) -> str:
+    """On one line, without what moves a terminal's cursor, and nothing in it that looks like a key: some servers
+    repeat what they were sent."""
+    flat = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split()))
+    return _KEY.sub(lambda match: mask(match[0]), hidden(flat))
+
+
 def short(text: str, most: int = MAX_SHOWN) -> str:
-    """On one line, not too much of it, and nothing in it that looks like a key: some servers repeat what they were
-    sent."""
-    flat = _KEY.sub(lambda match: mask(match[0]), " ".join(text.split()))
-    return flat if len(flat) <= most else flat[:most] + " …"
+    return text if len(text) <= most else text[:most] + " …"
+
+
+def without(step: Step, secrets: Iterable[str]) -> Step:
+    """The step with these masked, whatever they look like, and then no longer than people read."""
+
+    def clean(text: str) -> str:
+        for secret in secrets:
+            for form in (secret, quote(secret, safe=""), quote_plus(secret)):
+                text = text.replace(form, mask(secret)) if len(secret) > 3 else text
+        return text
+
+    return structs.replace(
+        step, did=short(clean(step.did)), got=short(clean(step.got)), mend=step.mend and clean(step.mend)
+    )

@@ -34,7 +34,7 @@ class Asked(Struct, frozen=True):
 
 class Answer(Struct, frozen=True):
     """A refusal. `status`: HTTP's; `close_code`: the WebSocket's; `body`: what came where that is no error of this
-    API."""
+    API; `envelope`: it is one, or nothing came."""
 
     message: str = ""
     code: str | None = None
@@ -108,6 +108,10 @@ def _intent_and_model(_: Answer, asked: Asked) -> bool:
     return asked.query.get("intent") == "transcription" and "model" in asked.query
 
 
+def _at_realtime(_: Answer, asked: Asked) -> bool:
+    return asked.path.rstrip("/").endswith("/realtime")
+
+
 def _empty(answer: Answer, _: Asked) -> bool:
     return not answer.message.strip() and not answer.body.strip()
 
@@ -126,6 +130,9 @@ _UNAUTHORISED: Final = _either(
 )
 
 RULES: Final[tuple[tuple[FindingName, Fits], ...]] = (
+    # ---- by what answered
+    ("upgrade-dropped", _both(_at("handshake"), _status(426))),
+    ("proxy-refused", _both(_status(401, 403, 407), _no_envelope)),
     # ---- by what it says
     (
         "secret-expired",
@@ -163,7 +170,7 @@ RULES: Final[tuple[tuple[FindingName, Fits], ...]] = (
     ),
     ("unknown-model", _either(_code("model_not_found", "invalid_model"), _says(r"not supported in \w+ mode"))),
     ("offer-to-wrong-url", _both(_at("call"), _minting_path)),
-    ("invalid-offer", _either(_code("invalid_offer"), _says("sdp offer|unmarshal SDP"))),
+    ("invalid-offer", _either(_code("invalid_offer"), _both(_at("call"), _says("sdp offer|unmarshal SDP")))),
     ("no-credential", _says("missing bearer")),
     ("secret-instead-of-key", _both(_at("models", "mint"), _shown("secret"), _UNAUTHORISED)),
     ("secret-refused", _both(_shown("secret"), _UNAUTHORISED)),
@@ -208,10 +215,12 @@ RULES: Final[tuple[tuple[FindingName, Fits], ...]] = (
             _either(
                 _code("unknown_url"),
                 _both(_minting_path, _status(400, 403, 404, 405)),
-                _both(_status(403, 404, 405), lambda _, asked: not asked.path.rstrip("/").endswith("/realtime")),
+                _both(_status(403, 404, 405), _not(_at_realtime)),
             ),
         ),
     ),
+    # Starlette answers a WebSocket that it has no route for with an empty 403.
+    ("no-realtime", _both(_at("handshake"), _either(_status(404, 405), _both(_status(403), _empty)))),
     ("empty-refusal", _both(_at("call"), _status(400), _empty)),
     ("wrong-key", _both(_code("invalid_api_key"), _not(_shown("secret")))),
     (
@@ -220,13 +229,13 @@ RULES: Final[tuple[tuple[FindingName, Fits], ...]] = (
     ),
     ("wrong-key", _UNAUTHORISED),
     ("no-access", _both(_status(403), _not(_at("HTTP")))),
-    ("upgrade-dropped", _both(_at("handshake"), _status(200, 400, 404, 426), _either(_no_envelope, _status(426)))),
+    ("upgrade-dropped", _both(_at("handshake"), _status(101, 200, 400), _no_envelope)),
     ("no-webrtc", _both(_at("call"), _status(404, 405, 501))),
     ("no-minting", _both(_at("mint"), _status(404, 405, 501))),
-    ("not-this-api", _either(_status(404, 405), _no_envelope)),
     ("too-large-message", lambda answer, _: answer.close_code == 1009),
     ("server-restarts", lambda answer, _: answer.close_code in (1001, 1012, 1013)),
     ("cut-off", lambda answer, _: answer.close_code == 1006),
+    ("not-this-api", _either(_status(404, 405), _no_envelope)),
     ("invalid-request", lambda answer, _: answer.type == "invalid_request_error" and not _empty(answer, Asked("HTTP"))),
     ("refused", lambda *_: True),
 )

@@ -16,14 +16,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from msgspec import Struct
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as dial
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, NegotiationError
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.typing import Subprotocol
 
 from hark.doctor.http import fault, refusal
 from hark.doctor.patient import Patient
-from hark.doctor.rules import Answer, Asked
+from hark.doctor.rules import Answer, Asked, recognise
+from hark.doctor.shapes import from_json, mapping
 from hark.doctor.target import BETA_SUBPROTOCOL, KEY_SUBPROTOCOL, bearer, beta, kind_of, shown
 from hark.protocol.wire import DialectName
 
@@ -31,6 +31,11 @@ OPEN_S: Final = 15.0
 GREETING_S: Final = 10.0
 # How long the close that follows an error may take.
 CLOSE_S: Final = 1.0
+# A limit that the session just closed may still count for is knocked at again, so often and after so long.
+AGAIN: Final = 4
+AGAIN_S: Final = 0.5
+# No event is so large; a server that is none of this API may send without end.
+MAX_MESSAGE: Final = 16 * 1024 * 1024
 CREATED: Final = ("session.created", "transcription_session.created")
 
 
@@ -81,8 +86,11 @@ class Session:
         self.created = created
         self.ms = ms
         self.subprotocol = socket.subprotocol
-        self.settings: dict[str, Any] = created.get("session") or {}
+        self.settings = mapping(created.get("session"))
         self._socket = socket
+
+    async def close(self) -> None:
+        await self._socket.close()
 
     async def send(self, kind: str, **fields: object) -> None:
         with suppress(ConnectionClosed):  # what ended it is told by the next receive
@@ -93,37 +101,65 @@ class Session:
         async with asyncio.timeout(within_s):
             event = await _receive(self._socket)
         if event.get("type") == "error":
-            raise RefusedError(fault(event.get("error") or {}))
-        self.settings = event.get("session") or self.settings
+            raise RefusedError(fault(event.get("error")))
+        self.settings = mapping(event.get("session")) or self.settings
         return event
 
     @property
     def transcribes(self) -> bool:
         """Whether its settings name a model for it. Where they do not, a server may still have one of its own."""
-        heard = (self.settings.get("audio") or {}).get("input") or self.settings
+        heard = mapping(mapping(self.settings.get("audio")).get("input")) or self.settings
         return (heard.get("transcription") or heard.get("input_audio_transcription")) is not None
 
 
 @asynccontextmanager
 async def session(patient: Patient, knock: Knock) -> AsyncIterator[Session]:
     """Raises RefusedError."""
-    began = time.monotonic()
-    socket = await _dial(knock, patient.tls)
+    opened = await _open(patient, knock)
+    patient.had_session = True
     try:
-        event = await _greeting(socket)
-        yield Session(socket, event, (time.monotonic() - began) * 1000)
+        yield opened
     finally:
+        await opened.close()
+
+
+async def _open(patient: Patient, knock: Knock) -> Session:
+    tries = AGAIN if patient.had_session else 0
+    while True:
+        try:
+            return await _begin(knock, patient.tls)
+        except RefusedError as refused:
+            if tries == 0 or refused.answer is None or recognise(refused.answer, knock.asked) != "rate-limited":
+                raise
+        tries -= 1
+        await asyncio.sleep(AGAIN_S)
+
+
+async def _begin(knock: Knock, tls: ssl.SSLContext | None) -> Session:
+    began = time.monotonic()
+    socket = await _dial(knock, tls)
+    try:
+        return Session(socket, await _greeting(socket), (time.monotonic() - began) * 1000)
+    except BaseException:
         await socket.close()
+        raise
+
+
+class _Dial(connect):
+    """A handshake as browsers make it, who follow no redirection."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
 
 
 async def _dial(knock: Knock, tls: ssl.SSLContext | None) -> ClientConnection:
     try:
-        return await dial(
+        return await _Dial(
             knock.url,
             additional_headers=knock.headers,
             subprotocols=[Subprotocol(name) for name in knock.offered] or None,
             compression=None,
-            max_size=None,
+            max_size=MAX_MESSAGE,
             proxy=None,
             ssl=tls if knock.url.startswith("wss:") else None,
             open_timeout=OPEN_S,
@@ -131,11 +167,16 @@ async def _dial(knock: Knock, tls: ssl.SSLContext | None) -> ClientConnection:
             ping_interval=None,
         )
     except InvalidStatus as error:
-        raise RefusedError(refusal(error.response.status_code, bytes(error.response.body or b""))) from None
-    except NegotiationError as error:
-        raise RefusedError(Answer(body=str(error), envelope=False)) from None
-    except (InvalidHandshake, InvalidMessage) as error:
-        raise RefusedError(Answer(status=400, body=str(error), envelope=False)) from None
+        status, location = error.response.status_code, error.response.headers.get_all("Location")
+        if 300 <= status < 400 and location:
+            raise RefusedError(Answer(f"Location: {location[0]}", status=status)) from None
+        raise RefusedError(refusal(status, bytes(error.response.body or b""))) from None
+    except InvalidMessage as error:
+        hung_up = isinstance(error.__cause__, EOFError | OSError)
+        body = "it hung up on the handshake" if hung_up else f"{error}: {error.__cause__}"
+        raise RefusedError(Answer(close_code=1006 if hung_up else None, body=body, envelope=False)) from None
+    except InvalidHandshake as error:  # headers that make no WebSocket, in an answer that promises one
+        raise RefusedError(Answer(status=101, body=str(error), envelope=False)) from None
     except TimeoutError:
         raise RefusedError(None) from None
     except OSError as error:
@@ -151,13 +192,12 @@ async def _greeting(socket: ClientConnection) -> dict[str, Any]:
     if event.get("type") in CREATED:
         return event
     if event.get("type") != "error":
-        text = msgspec.json.encode(event).decode()
-        raise RefusedError(Answer(body=f"its first event was {text}", envelope=False))
+        raise RefusedError(Answer(body=f"its first event was {event}", envelope=False))
     close_code = None
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_S):
             close_code = await _closing(socket)
-    raise RefusedError(fault(event.get("error") or {}, close_code=close_code))
+    raise RefusedError(fault(event.get("error"), close_code=close_code))
 
 
 async def _closing(socket: ClientConnection) -> int | None:
@@ -171,12 +211,22 @@ async def _closing(socket: ClientConnection) -> int | None:
 async def _receive(socket: ClientConnection) -> dict[str, Any]:
     try:
         frame = await socket.recv()
-        event = msgspec.json.decode(frame)
+        event = from_json(frame)
     except ConnectionClosed as error:
-        code, reason = (error.rcvd.code, error.rcvd.reason) if error.rcvd else (1006, "the connection broke")
-        raise RefusedError(Answer(message=reason, code=reason.rpartition(".")[2] or None, close_code=code)) from None
-    except msgspec.DecodeError:
+        raise RefusedError(_ended(error)) from None
+    except ValueError:
         raise RefusedError(Answer(body=f"what came is no JSON: {frame[:200]!r}", envelope=False)) from None
     if not isinstance(event, dict):
         raise RefusedError(Answer(body=f"what came is no event: {frame[:200]!r}", envelope=False))
     return event
+
+
+def _ended(error: ConnectionClosed) -> Answer:
+    if error.rcvd is not None:
+        reason = error.rcvd.reason
+        return Answer(message=reason, code=reason.rpartition(".")[2] or None, close_code=error.rcvd.code)
+    if error.sent is not None and error.sent.code == 1009:
+        return Answer(message=f"an event of more than {MAX_MESSAGE // 2**20} MiB came", close_code=1009)
+    if error.sent is not None:  # what came broke the rules of WebSockets
+        return Answer(body=error.sent.reason or "what came are no frames of a WebSocket", envelope=False)
+    return Answer(message="the connection broke", close_code=1006)

@@ -17,6 +17,7 @@ from hark.audio.formats import encode
 from hark.audio.resample import Resampler
 from hark.core.work import SAMPLE_RATE, Audio
 from hark.doctor.findings import FindingName
+from hark.doctor.http import fault
 from hark.doctor.patient import Patient
 from hark.doctor.report import Step, found, ok, short, skipped
 from hark.doctor.rules import Asked, recognise
@@ -59,7 +60,7 @@ async def update(open_: Session, asked: Asked, model: str | None, *, kind: str |
     await open_.send(event, session=settings)
     try:
         while True:
-            told = await open_.receive(UPDATE_S)
+            told = await open_.receive(max(0, began + UPDATE_S - time.monotonic()))
             if str(told.get("type")).endswith("session.updated"):
                 return ok("session", did, told["type"], ms=(time.monotonic() - began) * 1000)
     except TimeoutError:
@@ -95,8 +96,8 @@ async def _say(open_: Session, audio: Audio) -> AsyncIterator[Step]:
         while (left := began + patience - time.monotonic()) > 0:
             event = await open_.receive(left)
             kinds.append(str(event.get("type")))
-            deltas += event["type"] == f"{TRANSCRIPTION}.delta"
-            if event["type"] in (f"{TRANSCRIPTION}.completed", f"{TRANSCRIPTION}.failed"):
+            deltas += kinds[-1] == f"{TRANSCRIPTION}.delta"
+            if kinds[-1] in (f"{TRANSCRIPTION}.completed", f"{TRANSCRIPTION}.failed"):
                 yield _outcome(event, did, deltas, (time.monotonic() - began) * 1000)
                 return
     except TimeoutError:
@@ -112,8 +113,7 @@ async def _say(open_: Session, audio: Audio) -> AsyncIterator[Step]:
 
 def _outcome(event: dict[str, Any], did: str, deltas: int, ms: float) -> Step:
     if event["type"].endswith("failed"):
-        error = event.get("error") or {}
-        return found("speech", "transcript-failed", did, str(error.get("message") or error))
+        return found("speech", "transcript-failed", did, fault(event.get("error")).said)
     text = str(event.get("transcript") or "").strip()
     if not text:
         return found("speech", "no-speech-found", did, "an empty transcript")

@@ -10,12 +10,9 @@ import http.client
 from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeAlias
 
-from msgspec import structs
-
-from hark.auth.principal import mask
 from hark.doctor import call, ground, habits, handshake, keys, minting, speech
 from hark.doctor.patient import Patient
-from hark.doctor.report import FloorName, Step, found
+from hark.doctor.report import FloorName, Step, found, without
 
 Floor: TypeAlias = Callable[[Patient], AsyncIterator[Step]]
 
@@ -41,25 +38,13 @@ async def walk(patient: Patient) -> AsyncIterator[Step]:
         try:
             async for step in floor(patient):
                 broken |= step.outcome == "broken"
-                yield _without(patient, step)
+                yield without(step, patient.all_secrets)
         except TimeoutError:
             broken = True
-            yield found(name, "no-answer", "waited for an answer", "nothing in time")
+            yield found(name, "server-hangs", "waited for an answer", "nothing in time")
         except (OSError, http.client.HTTPException) as error:
             broken = True
-            yield found(name, "cut-off", "asked the server", str(error) or type(error).__name__)
+            step = found(name, "cut-off", "asked the server", str(error) or type(error).__name__)
+            yield without(step, patient.all_secrets)
         if broken:
             return
-
-
-def _without(patient: Patient, step: Step) -> Step:
-    """The step with the client's own key and its secrets masked, whatever they look like."""
-    for secret in filter(None, (patient.credential, *patient.secrets.values())):
-        if len(secret) > 3:
-            step = structs.replace(
-                step,
-                did=step.did.replace(secret, mask(secret)),
-                got=step.got.replace(secret, mask(secret)),
-                mend=step.mend and step.mend.replace(secret, mask(secret)),
-            )
-    return step
