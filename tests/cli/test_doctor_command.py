@@ -1,6 +1,9 @@
 """`hark doctor`: for people and for programs, with what stands in the environment."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -53,6 +56,23 @@ def test_the_environment_of_a_client(run, keyed, name):
     assert (code, report["healthy"], report["finding"], report["url"]) == (0, True, None, f"{keyed.url}/v1")
     assert {step["outcome"] for step in report["steps"]} == {"ok", "skipped"}
     assert KEY not in out
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_key_in_the_url_is_not_shown(run, keyed, flags):
+    code, out, complaints = run(f"{keyed.url.replace('http', 'ws')}/v1/realtime?api-key={KEY}", *flags)
+    assert (code, complaints) == (0, "")
+    assert "/v1/realtime?api-key=sk***89" in out
+    assert KEY not in out
+
+
+def test_a_terminal_without_unicode(keyed):
+    start = "from hark.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "doctor", keyed.url, "--api-key", "sk-wrong-0123456789"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert ended.stdout.endswith("Broken: wrong-key.\n")
 
 
 def test_what_is_broken(run, keyed):

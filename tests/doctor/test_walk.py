@@ -4,6 +4,9 @@ Rule: the server is the pretender, whose refusals are OpenAI's words; what break
 client may get wrong there stands in the notes.
 """
 
+import asyncio
+import errno
+import os
 import socket
 import ssl
 import threading
@@ -11,6 +14,9 @@ import threading
 import numpy as np
 import pytest
 
+from hark.doctor import ground
+from hark.doctor.patient import Patient
+from hark.doctor.target import target
 from pretending import minted
 
 
@@ -194,6 +200,17 @@ def test_hark_takes_everything(serve, examine):
     assert {step.floor for step in report.steps if step.outcome == "ok"} >= {"key", "session", "habits", "WebRTC"}
 
 
+def test_a_key_in_the_url(serve, today, examine):
+    server = serve(api_key="swordfish-0123456789")
+    url = f"{server.url.replace('http', 'ws')}/v1/realtime?intent=transcription&api-key=swordfish-0123456789"
+    report = examine(url)
+    assert report.healthy
+    assert "swordfish" not in repr(report.steps)
+    report = examine(f"{today.url.replace('http', 'ws')}/v1/realtime?intent=transcription&api-key={today.key}")
+    assert (report.finding, report.steps[-1].floor) == ("no-credential", "handshake")
+    assert "This works here: connect to ws://" in report.steps[-1].mend
+
+
 def test_hark_without_a_key(server, examine):
     report = examine(server.url)
     assert report.healthy
@@ -224,6 +241,32 @@ def test_nobody_at_that_port(examine):
         report = examine(f"http://127.0.0.1:{unused.getsockname()[1]}")
     assert (report.finding, report.steps[-1].floor) == ("nobody-listens", "TCP")
     assert "hark serve --port" in report.steps[-1].mend
+
+
+@pytest.mark.parametrize(
+    ("fault", "finding"),
+    [
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), None),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"), "one-address-only"),
+    ],
+)
+def test_an_address_that_does_not_answer(monkeypatch, server, fault, finding):
+    dial = asyncio.open_connection
+
+    async def reach(address, port):
+        if address == "::1":
+            raise fault
+        return await dial(address, port)
+
+    async def steps():
+        patient = Patient(target=target(server.url), addresses=["::1", "127.0.0.1"])
+        return [step async for step in ground.tcp(patient)]
+
+    monkeypatch.setattr(asyncio, "open_connection", reach)
+    (step,) = asyncio.run(steps())
+    assert step.finding == finding
+    assert step.outcome in ("ok", "note")
+    assert os.strerror(fault.errno) in step.got
 
 
 def test_no_such_name(examine):

@@ -101,8 +101,8 @@ FINDINGS: Final[dict[FindingName, Finding]] = {
         "Look at the proxy's log; check that the server runs and that the proxy has its address.",
     ),
     "proxy-refused": Finding(
-        "What refused is not the server: the answer is no error of this API. A proxy or gateway before it has rules or "
-        "a login of its own.",
+        "The refusal is no error of this API. A proxy or gateway before the server, with rules or a login of its own, "
+        "is the usual cause.",
         "Look at the proxy's rules (nginx: auth_basic, allow, deny) and let /v1/ through: the server checks its keys.",
     ),
     "server-fault": Finding(

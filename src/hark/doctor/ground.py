@@ -145,7 +145,7 @@ async def _has_sessions(patient: Patient) -> bool:
     """Whether this API is at the client's WebSocket: some proxies pass on that path alone."""
     if patient.credential and not sendable(patient.credential):
         return False
-    way = by_header(patient, patient.target.socket(), patient.credential, patient.dialect)
+    way = by_header(patient, patient.target.socket(), patient.in_header, patient.dialect)
     try:
         async with session(patient, way):
             return True

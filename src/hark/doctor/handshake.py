@@ -18,7 +18,7 @@ from hark.doctor.target import DEFAULT_QUERY, beta, shown
 
 async def handshake(patient: Patient) -> AsyncIterator[Step]:
     target = patient.target
-    own = by_header(patient, target.socket(), patient.credential, patient.dialect)
+    own = by_header(patient, target.socket(), patient.in_header, patient.dialect)
     step = await knock(patient, own)
     if step.outcome == "broken":
         yield await _with_way_out(patient, step)
@@ -69,6 +69,8 @@ async def _with_way_out(patient: Patient, step: Step) -> Step:
     ways: list[tuple[Knock, FindingName | None]] = []
     if secret := patient.secrets.get(patient.dialect):
         ways.append((by_header(patient, target.socket(), secret, patient.dialect), "key-instead-of-secret"))
+    if patient.in_header != patient.credential:
+        ways.append((by_header(patient, target.socket(), patient.credential, patient.dialect), None))
     if target.socket() != usual:
         ways.append((by_header(patient, usual, patient.credential, patient.dialect), None))
     if patient.dialect == "beta":

@@ -13,9 +13,9 @@ from hark.protocol.wire import DialectName
 
 @dataclass
 class Patient:
-    """`credential`: what the client sends, a key or a client secret. `model`: the one that it asks for, if any.
-    `audio`: some seconds of speech, mono float32 [n] at 16 kHz; None where there is none to send. `insecure`: take
-    whatever certificate comes.
+    """`credential`: what the client sends, a key or a client secret; the one in its URL, where no other is given.
+    `model`: the one that it asks for, if any. `audio`: some seconds of speech, mono float32 [n] at 16 kHz; None where
+    there is none to send. `insecure`: take whatever certificate comes.
     """
 
     target: Target
@@ -34,6 +34,15 @@ class Patient:
     listless: bool = False
     # A session was opened and closed, and the server may still be about to count it out.
     had_session: bool = False
+
+    def __post_init__(self) -> None:
+        if self.credential is None:
+            self.credential = next(iter(self.target.secrets), None)
+
+    @property
+    def in_header(self) -> str | None:
+        """The credential as far as the client sends it in a header: one in its URL stands there already."""
+        return None if self.credential in self.target.secrets else self.credential
 
     @property
     def kind(self) -> Credential:
