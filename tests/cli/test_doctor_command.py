@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from hark.cli.doctor import _key_from_outside
 from hark.cli.main import main
+from hark.config import Settings
 from serving import Server
 
 KEY = "sk-doctor-0123456789"
@@ -73,6 +75,15 @@ def test_a_terminal_without_unicode(keyed):
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (1, "")
     assert ended.stdout.endswith("Broken: wrong-key.\n")
+
+
+@pytest.mark.parametrize(
+    ("host", "key"), [("api.openai.com", "openai"), ("127.0.0.1", "own"), ("openai.com.example", "own")]
+)
+def test_a_key_of_hark_is_not_shown_to_openai(monkeypatch, host, key):
+    monkeypatch.setenv("OPENAI_API_KEY", "openai")
+    assert _key_from_outside(Settings(_env_file=None, api_key="own"), host) == key
+    assert _key_from_outside(Settings(_env_file=None), host) == "openai"
 
 
 def test_what_is_broken(run, keyed):

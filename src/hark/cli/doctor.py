@@ -75,9 +75,10 @@ def doctor_command(
         given = url or os.environ.get("OPENAI_BASE_URL") or HERE
         address = hidden(given)
         settings = Settings()
+        asked = target(given)
         patient = Patient(
-            target=target(given),
-            credential=api_key or _own_key(settings) or os.environ.get("OPENAI_API_KEY"),
+            target=asked,
+            credential=api_key or _key_from_outside(settings, asked.host),
             model=model,
             dialect=dialect,
             audio=_speech(file, settings),
@@ -149,8 +150,11 @@ def _conclude(whole: Report, console: Console) -> None:
         console.print(Text.assemble("\n", (f"Broken: {whole.finding}.", "bold red"), beside), soft_wrap=True)
 
 
-def _own_key(settings: Settings) -> str | None:
-    return settings.api_key.get_secret_value() if settings.api_key else None
+def _key_from_outside(settings: Settings, host: str) -> str | None:
+    """The key of the environment. Hark's own has no business at OpenAI."""
+    own = settings.api_key.get_secret_value() if settings.api_key else None
+    openai = os.environ.get("OPENAI_API_KEY") or None
+    return openai if host == "openai.com" or host.endswith(".openai.com") else own or openai
 
 
 def _speech(file: Path | None, settings: Settings) -> Audio | None:
