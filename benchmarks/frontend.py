@@ -1,6 +1,6 @@
 """What a live session costs apart from transcription: CPU milliseconds for a second of its audio, by stage.
 
-    python benchmarks/frontend.py [--json FILE] [--sessions 1,200] [--chunk-ms 100] [--seconds S] [--clip FILE]
+    python benchmarks/frontend.py [--json FILE] [--sessions 1,200] [--chunk-ms 100] [--noise off] [--seconds S]
 
 Everything that `hark serve` does to audio is done here with the same code, in one thread and without a socket: frames
 are decoded from JSON and base64, the session resamples, detects turns and keeps its audio, voice scores are computed
@@ -11,12 +11,13 @@ comes with Hark, at 24 kHz pcm16, each session starting at another place of it.
 
 from __future__ import annotations
 
+import hark  # noqa: F401  (before numpy: it keeps numpy to one thread, as in the server)
+
+# isort: split
 import argparse
 import json
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,12 @@ def main() -> None:
     parser.add_argument("--chunk-ms", default="20,100", help="audio in an append, several with commas between")
     parser.add_argument("--seconds", type=float, default=20.0, help="audio of each session")
     parser.add_argument("--clip", type=Path, help="other audio than the sample")
+    parser.add_argument("--noise", default=",".join(VARIANTS), help="noise reduction, several with commas between")
     options = parser.parse_args()
     clip = read_audio(options.clip or models_folder(None) / SAMPLE)
     rows = [
         measure(clip, int(sessions), int(chunk_ms), noise, options.seconds)
-        for noise in VARIANTS
+        for noise in options.noise.split(",")
         for chunk_ms in options.chunk_ms.split(",")
         for sessions in options.sessions.split(",")
     ]
@@ -82,8 +84,9 @@ def measure(clip: Audio, sessions: int, chunk_ms: int, noise: str, seconds: floa
         waiting = [(talker, work) for talker in talkers for work in talker.append(chunk)]
         while waiting:
             batch, waiting = waiting[:BATCH], waiting[BATCH:]
-            with stages.of("voice scores"):
-                scored = scorer.score([(work.audio, work.state) for _, work in batch])
+            began = time.perf_counter()
+            scored = scorer.score([(work.audio, work.state) for _, work in batch])
+            stages.add("voice scores", began)
             for (talker, work), (scores, state) in zip(batch, scored, strict=True):
                 waiting += [(talker, more) for more in talker.receive(VoiceScored(work.id, scores, state))]
     spent = time.process_time() - started
@@ -105,10 +108,8 @@ class Stages:
     def __init__(self) -> None:
         self.busy = dict.fromkeys(STAGES, 0.0)
 
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
+    def add(self, name: str, started: float) -> None:
+        """What began at `started` is done."""
         self.busy[name] += time.perf_counter() - started
 
 
@@ -133,8 +134,9 @@ class Talker:
         self.session.outputs()
 
     def append(self, chunk: int) -> list[ScoreVoice]:
-        with self._stages.of("decode"):
-            command = decode(self.frames[chunk])
+        began = time.perf_counter()
+        command = decode(self.frames[chunk])
+        self._stages.add("decode", began)
         return self.receive(command)
 
     def receive(self, message: m.AnyCommand | Result) -> list[ScoreVoice]:
@@ -142,9 +144,10 @@ class Talker:
         wanted: list[ScoreVoice] = []
         inbox: deque[m.AnyCommand | Result] = deque([message])
         while inbox:
-            with self._stages.of("session"):
-                self.session.receive(inbox.popleft(), self._now)
-                outputs = self.session.outputs()
+            began = time.perf_counter()
+            self.session.receive(inbox.popleft(), self._now)
+            outputs = self.session.outputs()
+            self._stages.add("session", began)
             for output in outputs:
                 if isinstance(output, ScoreVoice):
                     wanted.append(output)
@@ -152,8 +155,9 @@ class Talker:
                     inbox.append(Transcribed(output.id, Hypothesis(())))
                 else:
                     self.turns += isinstance(output, m.SpeechStopped)
-                    with self._stages.of("encode"):
-                        ga.encode(output, self._new_id)
+                    began = time.perf_counter()
+                    ga.encode(output, self._new_id)
+                    self._stages.add("encode", began)
         return wanted
 
 
