@@ -5,7 +5,7 @@ import pytest
 from hark.core import messages as m
 from hark.core.settings import AudioFormat, SessionSettings, TurnDetection
 from hark.errors import RateLimitError
-from hark.session.session import PIECE_BYTES
+from hark.session.frontend import PIECE_BYTES
 from rehearsal import RATE, Rehearsal, names, pcm, say
 
 ENOUGH = RateLimitError("Enough.", retry_after_s=60)

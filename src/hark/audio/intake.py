@@ -70,6 +70,10 @@ class Intake:
         self._chain_samples += len(samples)
         return self._resampler.push(samples)
 
+    def reads(self, encoding: Encoding, rate: int) -> bool:
+        """Whether this is the format that bytes are read in now."""
+        return encoding == self._encoding and rate == self._rate
+
     def tail(self) -> NDArray[np.float32]:
         """The samples up to `position` that push still holds back; the next push gives their place anew."""
         return self._resampler.tail()
@@ -80,7 +84,7 @@ class Intake:
         Half a sample of the old format is dropped. Raises CallerError for a rate as the constructor does, and then
         nothing has changed.
         """
-        if (encoding, rate) == (self._encoding, self._rate):
+        if self.reads(encoding, rate):
             return np.zeros(0, np.float32)
         tail, position = self.tail(), self.position
         self._start(encoding, rate)

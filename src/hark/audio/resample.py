@@ -31,10 +31,12 @@ _BETA: Final = 6.2
 # Rates that share no large factor (8001 to 16000) would need a filter for each of thousands of phases. Between this
 # many, coefficients are interpolated instead: an error of -110 dB, and no client can make a large table.
 _MAX_PHASES: Final = 640
-# Up to this many phases, a pass over the input for each is the cheapest; beyond, windows are gathered.
+# Up to this many phases, outputs are computed by the block; beyond, windows are gathered.
 _FEW_PHASES: Final = 4
+# Outputs in a block: a multiple of every few phases, so that all blocks are alike.
+_BLOCK: Final = 24
 # How many outputs are gathered at a time: small enough for the caches.
-_BLOCK: Final = 320
+_GATHERED: Final = 320
 
 
 class Resampler:
@@ -50,6 +52,7 @@ class Resampler:
         self._half = ceil(_HALF_WIDTH * max(rate_in / rate_out, 1))
         self._phases = min(self._up, _MAX_PHASES)
         self._filters = _filters(self._half, self._phases, min(rate_out / rate_in, 1.0))
+        self._block = _block(self._half, self._up, self._down) if self._up <= _FEW_PHASES else None
         self._taken = 0  # samples pushed
         self._given = 0  # samples returned by push
         # The inputs that the next output needs, from number `_first` on. Before the start was silence.
@@ -67,7 +70,8 @@ class Resampler:
         ready = -(-(self._taken - self._half) * self._up // self._down)
         result = self._compute(held, max(ready, self._given))
         self._given += len(result)
-        start = self._given * self._down // self._up - self._half + 1
+        next_output = self._given if self._block is None else self._given // _BLOCK * _BLOCK
+        start = next_output * self._down // self._up - self._half + 1
         self._held = held[start - self._first :].copy()  # a copy, so that a large chunk is not kept alive by its end
         self._first = start
         return result
@@ -83,24 +87,32 @@ class Resampler:
 
     def _compute(self, held: NDArray[np.float32], stop: int) -> NDArray[np.float32]:
         """Outputs from `_given` to `stop`, from inputs numbered from `_first` on."""
+        if stop <= self._given:
+            return np.empty(0, np.float32)
+        if self._block is not None:
+            return self._by_the_block(held, stop, self._block)
         result = np.empty(stop - self._given, np.float32)
-        few = self._up <= _FEW_PHASES
-        for offset in range(min(self._up, len(result))) if few else range(0, len(result), _BLOCK):
+        for offset in range(0, len(result), _GATHERED):
             base, remainder = divmod((self._given + offset) * self._down, self._up)
             inputs = held[base - self._half + 1 - self._first :]
-            if few:
-                self._one_phase(inputs, remainder, result[offset :: self._up])
-            else:
-                self._gathered(inputs, remainder, result[offset : offset + _BLOCK])
+            self._gathered(inputs, remainder, result[offset : offset + _GATHERED])
         return result
 
-    # np.vecdot is one dot product a row, so a sample does not depend on its neighbours; a matrix product's does, in its
-    # last bits, as BLAS picks its kernel by the shape.
+    # The last bits of a product depend on the order of its sums, and BLAS picks that by the shape and place. So blocks
+    # begin at multiples of _BLOCK and are whole, each a product of its own: a block that inputs are still wanting for
+    # is computed with zeros in their place, which change no sum, and again when they have come. Gathered windows are
+    # one dot product a row (np.vecdot).
 
-    def _one_phase(self, inputs: NDArray[np.float32], remainder: int, out: NDArray[np.float32]) -> None:
-        """Every `up`-th output: the same filter at every `down`-th input, seen as overlapping windows."""
-        windows = np.ndarray((len(out), 2 * self._half), np.float32, inputs, 0, (4 * self._down, 4))
-        np.vecdot(windows, self._filters[remainder], out=out)
+    def _by_the_block(self, held: NDArray[np.float32], stop: int, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        first = self._given // _BLOCK
+        count = -(-stop // _BLOCK) - first
+        step, width = _BLOCK * self._down // self._up, len(block)
+        wanting = (count - 1) * step + width - len(held)
+        if wanting > 0:
+            held = np.concatenate((held, np.zeros(wanting, np.float32)))
+        inputs = np.ndarray((count, 1, width), np.float32, held, 0, (step * held.itemsize, 0, held.itemsize))
+        whole: NDArray[np.float32] = np.matmul(inputs, block).reshape(-1)
+        return whole[self._given - first * _BLOCK : stop - first * _BLOCK]
 
     def _gathered(self, inputs: NDArray[np.float32], remainder: int, out: NDArray[np.float32]) -> None:
         """Successive outputs, each with its own window and filter."""
@@ -112,6 +124,18 @@ class Resampler:
             weight = (between / self._up).astype(np.float32)[:, None]
             filters += weight * (self._filters[phases + 1] - filters)
         np.vecdot(windows, filters, out=out)
+
+
+@lru_cache(maxsize=16)
+def _block(half: int, up: int, down: int) -> NDArray[np.float32]:
+    """[inputs, _BLOCK]: each column is the filter of one output of a block, at the inputs that it weighs."""
+    filters = _filters(half, up, min(up / down, 1.0))
+    places = [divmod(output * down, up) for output in range(_BLOCK)]
+    block = np.zeros((places[-1][0] + 2 * half, _BLOCK), np.float32)
+    for output, (base, remainder) in enumerate(places):
+        block[base : base + 2 * half, output] = filters[remainder]
+    block.flags.writeable = False
+    return block
 
 
 @lru_cache(maxsize=16)

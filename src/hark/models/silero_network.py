@@ -36,6 +36,8 @@ _BINS: Final = _FRAME // 2 + 1
 _MIRRORED: Final = 64
 # How many windows pass through the encoder at a time: what lies between its layers stays in the cache.
 _BLOCK: Final = 32
+# Below so many rows each is multiplied by itself.
+_FEW: Final = 4
 # By how much the file's transform may differ from the one that is computed: the file's was rounded to float32.
 _SAME: Final = 1e-6
 
@@ -112,7 +114,7 @@ class SileroNetwork:
         wide[:, 1:] = self._layer(0, _threes(framed, 1)).reshape(n, _FRAMES, -1)
         two = self._layer(1, _threes(wide, 2))
         one = self._layer(3, self._layer(2, two.reshape(n, -1)))
-        gates = one @ self._from_input
+        gates = _product(one, self._from_input)
         gates += self._gate_bias
         return gates
 
@@ -126,13 +128,13 @@ class SileroNetwork:
         np.abs(np.fft.rfft(frames * self._taper), out=out)
 
     def _layer(self, layer: int, rows: Matrix) -> Matrix:
-        result: Matrix = rows @ self._kernels[layer]
+        result = _product(rows, self._kernels[layer])
         result += self._biases[layer]
         return np.maximum(result, 0, out=result)
 
     def _step(self, gates: Matrix, state: Matrix) -> None:
         """One step of the LSTM: `state` [2, n, 128] (hidden, cell) becomes the next one; `gates` is used up."""
-        gates += state[0] @ self._from_hidden
+        gates += _product(state[0], self._from_hidden)
         np.tanh(gates, out=gates)
         enter, forget, candidate, leave = gates.reshape(-1, 4, STATE_SIZE).swapaxes(0, 1)
         # cell = sigmoid(f) * cell + sigmoid(i) * candidate, where each sigmoid is (1 + its tanh) / 2.
@@ -145,6 +147,13 @@ class SileroNetwork:
         leave += 1
         leave *= 0.5
         np.multiply(leave, np.tanh(state[1]), out=state[0])
+
+
+def _product(rows: Matrix, weights: Matrix) -> Matrix:
+    """rows @ weights. A product of matrices begins by laying out all of the weights anew; few rows are sooner done one
+    by one."""
+    result: Matrix = rows @ weights if len(rows) >= _FEW else np.matmul(rows[:, None], weights)[:, 0]
+    return result
 
 
 def _threes(frames: Matrix, step: int) -> Matrix:

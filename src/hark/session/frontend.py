@@ -14,9 +14,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from msgspec import structs
 
 from hark.audio.denoise import Denoiser
 from hark.audio.intake import Intake
+from hark.core.messages import AppendAudio
 from hark.core.settings import AudioFormat, NoiseReduction
 from hark.core.work import WINDOW_SAMPLES, Audio, Result, ScoreVoice, VoiceScored, VoiceState
 from hark.session.buffer import NO_AUDIO, AudioBuffer
@@ -30,6 +32,16 @@ FULL_WINDOWS: Final = 15 * MAX_WINDOWS
 FULL_WINDOWS_DENOISED: Final = MAX_WINDOWS
 SCORER_PATIENCE_S: Final = 5.0
 UNKNOWN: Final = 1.0
+# A large append is taken in by pieces (5 s of pcm16 at 24 kHz), so that it holds up no other session.
+PIECE_BYTES: Final = 256 * 1024
+
+
+def pieces(append: AppendAudio) -> list[AppendAudio]:
+    """The same audio, PIECE_BYTES at a time."""
+    audio = append.audio
+    if len(audio) <= PIECE_BYTES:
+        return [append]
+    return [structs.replace(append, audio=audio[at : at + PIECE_BYTES]) for at in range(0, len(audio), PIECE_BYTES)]
 
 
 class FrontEnd:
@@ -71,7 +83,7 @@ class FrontEnd:
 
     def append(self, data: bytes, audio_format: AudioFormat | None = None) -> None:
         """Take in bytes, in this format from now on, or in that of those before."""
-        if audio_format is not None:
+        if audio_format is not None and not self._intake.reads(audio_format.encoding, audio_format.rate):
             self._take(self._intake.switch(audio_format.encoding, audio_format.rate))
         self._take(self._intake.push(data))
 
@@ -111,13 +123,15 @@ class FrontEnd:
 
     def request(self, work_id: int, now: float) -> ScoreVoice | None:
         """The next request for scores, if one is due."""
-        if not self.lane.idle or self.caught_up:
+        waiting = self._waiting
+        if not waiting or not self.lane.idle:
             return None
-        self._asked = min(self._waiting, MAX_WINDOWS)
+        self._asked = min(waiting, MAX_WINDOWS)
         self.lane.launch(work_id, now)
-        audio = self._voice.slice(self.scored, self.scored + self._asked * WINDOW_SAMPLES)
+        first, last = self.scored, self.scored + self._asked * WINDOW_SAMPLES
+        audio = self._voice.slice(first, last)
         if self._voice is not self.buffer:
-            self._voice.drop_before(self.scored + len(audio))
+            self._voice.drop_before(last)
         return ScoreVoice(work_id, audio, self._state)
 
     def accept(self, result: Result) -> list[tuple[int, float]]:

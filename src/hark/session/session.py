@@ -38,7 +38,7 @@ from hark.core.work import (
 )
 from hark.errors import CallerError, HarkError
 from hark.session.configuration import Configuration, FindModel
-from hark.session.frontend import FrontEnd
+from hark.session.frontend import FrontEnd, pieces
 from hark.session.items import Items
 from hark.session.itemwork import ItemWork
 from hark.session.jobs import LEAD, Job, Stretch
@@ -56,8 +56,6 @@ MAX_KEPT_AUDIO: Final = 30 * SAMPLE_RATE
 # Past this much audio that waits for a model, or this many commands that wait for audio, no more should be read.
 MAX_BACKLOG_S: Final = 60.0
 MAX_WAITING: Final = 1_000
-# A large append is taken in by pieces (5 s of pcm16 at 24 kHz), so that it holds up no other session.
-PIECE_BYTES: Final = 256 * 1024
 
 
 class Session:
@@ -96,6 +94,7 @@ class Session:
         self._floor = 0  # samples before this one were committed or cleared
         self._last_append: float | None = None
         self._ending: m.SessionEnded | None = None  # what is said once every item has ended
+        self._stirred = False  # whether there was more than an append, which moves the front end and nothing behind it
         self.ended = False
         self._emit(m.SessionCreated(view))
 
@@ -110,8 +109,8 @@ class Session:
     @property
     def backlog_s(self) -> float:
         """Seconds of audio that were taken in and wait for a model: what the edge must not let grow without bound."""
-        needed = self._jobs.needs_from
-        first = self._heard if needed is None else min(self._heard, needed)
+        needed, heard = self._jobs.needs_from, self._heard
+        first = heard if needed is None else min(heard, needed)
         wire = self.settings.format
         behind_barrier_s = self._inbox_bytes / (wire.rate * formats.SAMPLE_BYTES[wire.encoding])
         return (self._front.position - first) / SAMPLE_RATE + behind_barrier_s
@@ -119,7 +118,11 @@ class Session:
     @property
     def behind(self) -> bool:
         """Whether the client should be kept waiting: what it sent already is more than the models have done."""
-        return self.backlog_s >= MAX_BACKLOG_S or len(self._inbox) >= MAX_WAITING
+        if len(self._inbox) >= MAX_WAITING:
+            return True
+        # What waits is held: the sum is for those who hold much.
+        held = self._front.position - self._front.buffer.start
+        return (held >= MAX_BACKLOG_S * SAMPLE_RATE or self._inbox_bytes > 0) and self.backlog_s >= MAX_BACKLOG_S
 
     def take_notice(self) -> str | None:
         """What the log should say of the audio, once."""
@@ -137,13 +140,13 @@ class Session:
                 self._jobs.accept(message)
                 self._ears.accept(message)
                 self._hear(self._front.accept(message))
+                self._stirred = True
             case _ if self._ending is not None:
                 return  # what follows the last command, or the end of the session's time, is not heard any more
             case m.AppendAudio():
                 self._last_append = now
                 self._inbox_bytes += len(message.audio)
-                for at in range(0, len(message.audio), PIECE_BYTES):
-                    self._inbox.append(structs.replace(message, audio=message.audio[at : at + PIECE_BYTES]))
+                self._inbox += pieces(message)
             case _:
                 if isinstance(message, m.FinishSession):
                     self._ending = m.SessionEnded(1000, "")
@@ -152,8 +155,7 @@ class Session:
 
     def outputs(self) -> list[m.Event | Work]:
         """What happened and what is asked since the last call."""
-        drained = self._out[:]
-        self._out.clear()
+        drained, self._out = self._out, []
         return drained
 
     def next_timer(self) -> float | None:
@@ -182,6 +184,7 @@ class Session:
             message = "Your session hit the maximum duration that this server allows."
             self._ending = m.SessionEnded(1001, "session_expired", CallerError(message, code="session_expired"))
             self._inbox.append(m.FinishSession())
+        self._stirred = True
         self._advance(now)
 
     # ---- progress ------------------------------------------------------------------------------------------------
@@ -189,21 +192,28 @@ class Session:
     def _advance(self, now: float) -> None:
         while self._inbox and self._ready(self._inbox[0]):
             command = self._inbox.popleft()
+            self._stirred = self._stirred or not isinstance(command, m.AppendAudio)
             try:
                 self._execute(command)
             except HarkError as error:
                 shows = command.shows if isinstance(command, m.UpdateSettings) else None
                 self._emit(m.Refused(error, command.event_id, shows))
-        self._jobs.advance()
-        for request in (self._front.request, self._judge, self._jobs.request, self._jobs.request_trial):
-            work = request(self._work_id, now)
-            if work is not None:
-                self._work_id += 1
-                self._out.append(work)
-        self._forget()
+        if self._stirred:
+            self._jobs.advance()
+        self._ask(self._front.request(self._work_id, now))
+        if self._stirred:
+            for request in (self._judge, self._jobs.request, self._jobs.request_trial):
+                self._ask(request(self._work_id, now))
+            self._forget()
+            self._stirred = False
         if self._ending is not None and not self._inbox and not self._jobs.busy:
             self.ended = True
             self._emit(self._ending)
+
+    def _ask(self, work: Work | None) -> None:
+        if work is not None:
+            self._work_id += 1
+            self._out.append(work)
 
     def _ready(self, command: m.AnyCommand) -> bool:
         return not self._front.full if isinstance(command, m.AppendAudio) else self._decided
