@@ -2,7 +2,9 @@
 
     python benchmarks/idle.py [--sessions 1000] [--seconds 20] [--json FILE]
 
-`hark serve` runs in a process of its own with the embedded models, and its memory and CPU are read from /proc (Linux).
+`hark serve` runs in a process of its own, with Silero and the scripted engine: the memory that a large model takes and
+keeps is no session's. What the process uses is read from /proc (Linux).
+
 First all sessions are opened and left alone. Then each hears two seconds of a sample that comes with Hark, and two of
 silence, so that a turn has come and gone, and is left alone again, as a session between two presses of a key to talk.
 CPU is milliseconds of the process in a second, all sessions together.
@@ -93,7 +95,8 @@ async def each(things: Any, act: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def server() -> Iterator[tuple[int, str]]:
-    command = [Path(sys.executable).with_name("hark"), "serve", "--port", "0", "--threads", "1", "--log-level", "error"]
+    hark = Path(sys.executable).with_name("hark")
+    command = [hark, "serve", "--port", "0", "--model", "scripted", "--log-level", "error"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None

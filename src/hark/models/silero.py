@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from hark.core.work import WINDOW_SAMPLES, Audio, VoiceState
 from hark.errors import InternalError
 from hark.models.base import LoadOptions, ModelSpec, ScorerModel
-from hark.models.silero_network import CONTEXT_SAMPLES, INPUT_SAMPLES, STATE_SIZE, SileroNetwork
+from hark.models.silero_network import CONTEXT_SAMPLES, INPUT_SAMPLES, ROW_SAMPLES, STATE_SIZE, SileroNetwork
 
 NAME: Final = "silero-vad"
 
@@ -52,7 +52,9 @@ class Silero:
         states = [_state(batch[row][1]) for row in order]
         heard = [np.concatenate((state.context, batch[row][0])) for state, row in zip(states, order, strict=True)]
         live = [sum(count > window for count in counts) for window in range(max(counts))]
-        recurrent = np.stack([state.recurrent for state in states], axis=1)
+        recurrent = np.empty((2, len(states), STATE_SIZE), np.float32)
+        for place, state in enumerate(states):
+            recurrent[:, place] = state.recurrent
         probabilities = self._network.run(_inputs(heard, live), live, recurrent)
         results: dict[int, tuple[NDArray[np.float32], VoiceState]] = {}
         for place, row in enumerate(order):
@@ -62,13 +64,13 @@ class Silero:
 
 
 def _inputs(heard: list[Audio], live: list[int]) -> NDArray[np.float32]:
-    """The network's input [sum(live), INPUT_SAMPLES]: the first window of every session, then the second ones, …"""
-    rows = np.empty((sum(live), INPUT_SAMPLES), np.float32)
+    """The network's input, a row a window: the first window of every session, then the second ones, …"""
+    rows = np.empty((sum(live), ROW_SAMPLES), np.float32)
     first = 0
     for window, sessions in enumerate(live):
         start = window * WINDOW_SAMPLES
         for place in range(sessions):
-            rows[first + place] = heard[place][start : start + INPUT_SAMPLES]
+            rows[first + place, :INPUT_SAMPLES] = heard[place][start : start + INPUT_SAMPLES]
         first += sessions
     return rows
 

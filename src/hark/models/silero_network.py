@@ -34,6 +34,7 @@ _HOP: Final = 128
 _FRAMES: Final = 4
 _BINS: Final = _FRAME // 2 + 1
 _MIRRORED: Final = 64
+ROW_SAMPLES: Final = INPUT_SAMPLES + _MIRRORED
 # How many windows pass through the encoder at a time: what lies between its layers stays in the cache.
 _BLOCK: Final = 32
 # Below so many rows each is multiplied by itself.
@@ -82,13 +83,13 @@ class SileroNetwork:
         self._out_bias = weights["decoder.decoder.2.bias"]
 
     def run(self, rows: Matrix, live: list[int], recurrent: Matrix) -> Matrix:
-        """Probabilities [steps, sessions] of `rows` ([sum(live), INPUT_SAMPLES]): step by step, the rows of the first
-        live[step] sessions, which become fewer. `recurrent` [2, sessions, 128] is gone on from and written to."""
-        probabilities = np.zeros((len(live), recurrent.shape[1]), np.float32)
+        """Probabilities [steps, sessions] of `rows` ([sum(live), ROW_SAMPLES], the end of each left for this to fill):
+        step by step, those of the first live[step] sessions, which become fewer. `recurrent` [2, sessions, 128] is gone
+        on from and written to."""
+        rows[:, INPUT_SAMPLES:] = rows[:, INPUT_SAMPLES - 2 : INPUT_SAMPLES - 2 - _MIRRORED : -1]
         hidden = np.empty((len(rows), STATE_SIZE), np.float32)
-        gates = np.empty((len(rows), 4 * STATE_SIZE), np.float32)
-        for start in range(0, len(rows), _BLOCK):
-            gates[start : start + _BLOCK] = self._encode(rows[start : start + _BLOCK])
+        blocks = [self._encode(rows[start : start + _BLOCK]) for start in range(0, len(rows), _BLOCK)]
+        gates = blocks[0] if len(blocks) == 1 else np.concatenate(blocks or [hidden])
         first = 0
         for sessions in live:
             state = recurrent[:, :sessions]
@@ -97,7 +98,10 @@ class SileroNetwork:
             first += sessions
         odds = np.maximum(hidden, 0, out=hidden) @ self._out
         odds += self._out_bias
-        scores = 1 / (1 + np.exp(-odds))
+        scores: Matrix = np.reciprocal(np.float32(1) + np.exp(-odds))
+        if len(live) == 1:
+            return scores[None]
+        probabilities = np.zeros((len(live), recurrent.shape[1]), np.float32)
         first = 0
         for step, sessions in enumerate(live):
             probabilities[step, :sessions] = scores[first : first + sessions]
@@ -119,12 +123,8 @@ class SileroNetwork:
         return gates
 
     def _spectrum(self, rows: Matrix, out: Matrix) -> None:
-        padded = np.empty((len(rows), INPUT_SAMPLES + _MIRRORED), np.float32)
-        padded[:, :INPUT_SAMPLES] = rows
-        padded[:, INPUT_SAMPLES:] = rows[:, -2 : -2 - _MIRRORED : -1]
-        frames = np.ndarray(
-            (len(rows), _FRAMES, _FRAME), np.float32, padded, 0, (padded.strides[0], _HOP * padded.itemsize, 4)
-        )
+        strides = (rows.strides[0], _HOP * rows.itemsize, rows.itemsize)
+        frames = np.ndarray((len(rows), _FRAMES, _FRAME), np.float32, rows, 0, strides)
         np.abs(np.fft.rfft(frames * self._taper), out=out)
 
     def _layer(self, layer: int, rows: Matrix) -> Matrix:
