@@ -53,6 +53,7 @@ MIN_COMMIT: Final = SAMPLE_RATE // 10
 # Real clients stop sending when their user stops, and then no silence ever ends the turn (contract H.18).
 STALL_S: Final = 2.5
 MAX_KEPT_AUDIO: Final = 30 * SAMPLE_RATE
+FORGET_EVERY: Final = SAMPLE_RATE // 2
 # Past this much audio that waits for a model, or this many commands that wait for audio, no more should be read.
 MAX_BACKLOG_S: Final = 60.0
 MAX_WAITING: Final = 1_000
@@ -92,6 +93,7 @@ class Session:
         self._ears = Listening(self._front.buffer, view.settings.turn_detection)
         self._open: Job | None = None
         self._floor = 0  # samples before this one were committed or cleared
+        self._forget_from = 0
         self._last_append: float | None = None
         self._ending: m.SessionEnded | None = None  # what is said once every item has ended
         self._stirred = False  # whether there was more than an append, which moves the front end and nothing behind it
@@ -204,7 +206,8 @@ class Session:
         if self._stirred:
             for request in (self._judge, self._jobs.request, self._jobs.request_trial):
                 self._ask(request(self._work_id, now))
-            self._forget()
+            if self._front.buffer.end >= self._forget_from:
+                self._forget()
             self._stirred = False
         if self._ending is not None and not self._inbox and not self._jobs.busy:
             self.ended = True
@@ -307,6 +310,7 @@ class Session:
             if begins is not None and self._front.position - begins <= MAX_KEPT_AUDIO:
                 keep = min(keep, begins)
         self._front.buffer.drop_before(keep)
+        self._forget_from = self._front.buffer.end + FORGET_EVERY
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
