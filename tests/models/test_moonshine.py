@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hark.audio.files import read_audio
-from hark.core.work import SAMPLE_RATE, Audio, Token
+from hark.core.work import SAMPLE_RATE, Audio, Hypothesis, Token
 from hark.errors import OperatorError
+from hark.models import moonshine_graphs
 from hark.models.base import LoadOptions, Utterance
-from hark.models.moonshine import Moonshine, join_pieces, plugin, read_pieces, repeated_tail
+from hark.models.moonshine import Moonshine, exact_signed, plugin
+from hark.models.moonshine_decoding import Decoding
+from hark.models.moonshine_tokens import join_pieces, read_pieces, repeated_tail
+from hark.models.onnx import open_graph
+from hark.models.ortfile import read_graph
 from hark.models.pull import models_folder
 
 BEST = "it was the best of times it was the worst of times"
@@ -57,6 +65,70 @@ def test_a_batch_of_different_lengths_keeps_order_and_words(engine: Moonshine, s
         assert len(alone & set(words(together))) >= 0.7 * len(alone), (together, alone)
 
 
+def decoder_runs(engine: Moonshine, monkeypatch: pytest.MonkeyPatch, utterance: Utterance) -> tuple[Hypothesis, int]:
+    """What is heard, and how many runs of the decoder it takes."""
+    runs = 0
+    advance = Decoding.advance
+
+    def counted(decoding: Decoding, outputs: Sequence[NDArray[np.float32]]) -> None:
+        nonlocal runs
+        runs += 1
+        advance(decoding, outputs)
+
+    monkeypatch.setattr(Decoding, "advance", counted)
+    hypothesis = engine.transcribe([utterance])[0]
+    monkeypatch.undo()
+    return hypothesis, runs
+
+
+def test_a_draft_saves_runs_and_changes_no_word(
+    engine: Moonshine, speech: Audio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audio = speech[: 5 * SAMPLE_RATE]
+    plain, steps = decoder_runs(engine, monkeypatch, Utterance(audio))
+    assert steps == len(plain.draft) + 1
+    early = engine.transcribe([Utterance(audio[: 4 * SAMPLE_RATE])])[0]
+    drafted, runs = decoder_runs(engine, monkeypatch, Utterance(audio, draft=early.draft))
+    assert drafted.draft == plain.draft
+    assert drafted.text == plain.text
+    assert [token.logprob for token in drafted.tokens] == pytest.approx(
+        [token.logprob for token in plain.tokens], abs=0.1
+    )
+    assert runs < steps
+    again, runs = decoder_runs(engine, monkeypatch, Utterance(audio, draft=plain.draft))
+    assert (again.draft, runs) == (plain.draft, 1)
+
+
+@pytest.mark.parametrize("draft", [(9,), (9,) * 40, (2, 2), tuple(range(300, 900))])
+def test_a_wrong_draft_changes_no_word(engine: Moonshine, speech: Audio, draft: tuple[int, ...]) -> None:
+    audio = speech[: 5 * SAMPLE_RATE]
+    plain = engine.transcribe([Utterance(audio)])[0]
+    wrong = engine.transcribe([Utterance(audio, draft=draft)])[0]
+    assert (wrong.draft, wrong.text) == (plain.draft, plain.text)
+
+
+def test_rows_with_drafts_and_without_keep_to_themselves(engine: Moonshine, speech: Audio) -> None:
+    pieces = [speech[: length * SAMPLE_RATE] for length in (5, 2, 9, 4)]
+    plain = [engine.transcribe([Utterance(piece)])[0] for piece in pieces]
+    drafts = [plain[0].draft, (), plain[2].draft[:9], (77, 78, 79)]
+    batch = [Utterance(piece, draft=draft) for piece, draft in zip(pieces, drafts, strict=True)]
+    assert [words(heard.text) for heard in engine.transcribe(batch)] == [words(alone.text) for alone in plain]
+
+
+def test_signed_weights_give_the_same_memory(speech: Audio) -> None:
+    if not exact_signed():
+        pytest.skip("this processor adds signed products up in 16 bits")
+    folder = models_folder(None) / "moonshine-tiny-en"
+    graphs = [read_graph(folder / f"{name}.ort") for name in ("encoder_model", "decoder_model_merged")]
+    samples = {"samples": speech[None, : 3 * SAMPLE_RATE]}
+    plain, signed = (
+        open_graph(moonshine_graphs.encoder(*graphs, signed=signed), 1).run(None, samples)[0]
+        for signed in (False, True)
+    )
+    assert plain.shape == (12, 8, 123, 36)
+    assert np.array_equal(plain, signed)
+
+
 @pytest.mark.parametrize("samples", [0, 1, 894, 895, 1600])
 def test_hardly_any_audio_is_no_failure(engine: Moonshine, speech: Audio, samples: int) -> None:
     short, whole = engine.transcribe([Utterance(speech[:samples]), Utterance(speech[: 5 * SAMPLE_RATE])])
@@ -69,7 +141,7 @@ def test_an_empty_batch_is_no_failure(engine: Moonshine) -> None:
 
 
 def test_the_token_limit_cuts(engine: Moonshine, speech: Audio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hark.models.moonshine.TOKENS_PER_SECOND", 0)
+    monkeypatch.setattr("hark.models.moonshine_decoding.TOKENS_PER_SECOND", 0)
     hypothesis = engine.transcribe([Utterance(speech[: 5 * SAMPLE_RATE])])[0]
     assert hypothesis.cut
     assert words(hypothesis.text) == words(BEST)[:6]

@@ -46,11 +46,13 @@ class Token(Struct, frozen=True):
 
 
 class Hypothesis(Struct, frozen=True):
-    """What a model heard. `cut` is true where the engine stopped it (a loop, or the token limit)."""
+    """What a model heard. `cut` is true where the engine stopped it (a loop, or the token limit). `draft` is the
+    engine's own writing of it, to be handed back when it is asked about the same audio with more of it behind."""
 
     tokens: tuple[Token, ...]
     language: str | None = None
     cut: bool = False
+    draft: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
@@ -66,7 +68,8 @@ class ScoreVoice(Struct, frozen=True):
 
 
 class Transcribe(Struct, frozen=True):
-    """Text of `audio` ([n]) by the engine of this name. Final requests go before partial ones."""
+    """Text of `audio` ([n]) by the engine of this name. Final requests go before partial ones. `draft` is that of the
+    last hypothesis about a shorter part of it."""
 
     id: int
     engine: str
@@ -75,6 +78,7 @@ class Transcribe(Struct, frozen=True):
     language: str | None = None
     prompt: str | None = None
     keywords: tuple[str, ...] = ()
+    draft: tuple[int, ...] = ()
 
 
 class JudgeTurn(Struct, frozen=True):

@@ -21,12 +21,14 @@ from hark.core.work import Audio, Hypothesis, VoiceState
 
 
 class Utterance(Struct, frozen=True):
-    """One piece of speech: `audio` is mono float32 [n] at 16 kHz; the rest are hints, which a model may ignore."""
+    """One piece of speech: `audio` is mono float32 [n] at 16 kHz; the rest are hints, which a model may ignore.
+    `draft` is what the engine put into the `draft` of its hypothesis about a shorter part of this audio."""
 
     audio: Audio
     language: str | None = None
     prompt: str | None = None
     keywords: tuple[str, ...] = ()
+    draft: tuple[int, ...] = ()
 
 
 class Engine(Protocol):
