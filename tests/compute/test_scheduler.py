@@ -35,7 +35,8 @@ class Hints:
 
     def transcribe(self, batch):
         return [
-            Hypothesis((Token(f"{u.language} {u.prompt} {u.keywords} {self.options.threads}", 0.0),)) for u in batch
+            Hypothesis((Token(f"{u.language} {u.prompt} {u.keywords} {u.draft} {self.options.threads}", 0.0),))
+            for u in batch
         ]
 
 
@@ -138,8 +139,10 @@ def test_without_a_judge_judgements_fail(tmp_path):
 
 def test_hints_and_options_reach_the_engine(tmp_path):
     async def scenario(compute):
-        heard = await result(compute, transcribe("hints", language="de", prompt="Namen", keywords=("Hark",)))
-        assert heard.hypothesis.text == "de Namen ('Hark',) 3"
+        heard = await result(
+            compute, transcribe("hints", language="de", prompt="Namen", keywords=("Hark",), draft=(3, 4))
+        )
+        assert heard.hypothesis.text == "de Namen ('Hark',) (3, 4) 3"
 
     played(tmp_path, scenario)
 

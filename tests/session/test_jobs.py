@@ -119,6 +119,24 @@ def test_while_a_partial_is_on_its_way_the_next_one_grows():
     assert talk.job.request() == Request(Stretch(0, 30 * W), final=False)
 
 
+def test_the_draft_of_the_last_answer_goes_with_the_next_request_of_its_segment():
+    talk = Talk().hear(20, 0.9)
+    assert talk.job.request().draft == ()
+    talk.job.answer(talk.job.request(), Hypothesis((Token(" word", -0.1),), draft=(7, 8)))
+    assert talk.hear(20, 0.9).job.request() == Request(Stretch(0, 40 * W), final=False, draft=(7, 8))
+    talk.job.refuse(talk.job.request(), FAULT)
+    assert talk.close().request() == Request(Stretch(0, 40 * W), final=True)
+
+
+def test_a_new_segment_begins_without_a_draft():
+    talk = Talk().hear(13 * SECOND // W, 0.9)
+    talk.job.answer(talk.job.request(), Hypothesis((Token(" word", -0.1),), draft=(7, 8)))
+    talk.hear(12, 0.1)
+    talk.job.answer(talk.job.request(), Hypothesis((Token(" word", -0.1),), draft=(7, 8, 9)))
+    talk.job.settle()
+    assert talk.hear(20, 0.9).job.request().draft == ()
+
+
 def test_a_partial_that_failed_waits_for_more_audio():
     talk = Talk().hear(20, 0.9)
     for _ in range(5):

@@ -150,7 +150,7 @@ def _transcribing(model: EngineModel, options: LoadOptions) -> Run:
 
     def run(batch: Sequence[Work]) -> list[Result]:
         asked = [work for work in batch if isinstance(work, Transcribe)]
-        heard = engine.transcribe([Utterance(w.audio, w.language, w.prompt, w.keywords) for w in asked])
+        heard = engine.transcribe([Utterance(w.audio, w.language, w.prompt, w.keywords, w.draft) for w in asked])
         return [Transcribed(work.id, hypothesis) for work, hypothesis in zip(asked, heard, strict=True)]
 
     return run

@@ -55,8 +55,11 @@ class Stretch(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
+    """`draft` is the engine's own, of the last answer about this segment: it saves work and changes no word."""
+
     stretch: Stretch
     final: bool
+    draft: tuple[int, ...] = ()
 
 
 class Segment:
@@ -191,11 +194,12 @@ class Job:
         stretch = segment.stretch()
         if stretch is None or (stretch == segment.answered and (segment.end is None or segment.hypothesis)):
             return None
+        draft = segment.hypothesis.draft if segment.hypothesis else ()
         if segment.end is not None or segment.pausing:
-            return Request(stretch, final=True)
+            return Request(stretch, True, draft)
         known = segment.answered.last if segment.answered else stretch.first
         step = max(PARTIAL_STEP, (stretch.last - stretch.first) // PARTIAL_SHARE)
-        return Request(stretch, final=False) if stretch.last - known >= step else None
+        return Request(stretch, False, draft) if stretch.last - known >= step else None
 
     def audio(self, buffer: AudioBuffer, stretch: Stretch) -> Audio:
         """What the model is to hear of `stretch`."""

@@ -99,6 +99,7 @@ class Transcribing:
             language=recipe.language,
             prompt=recipe.prompt,
             keywords=recipe.keywords,
+            draft=request.draft,
         )
         self._asked = (job, recipe, request, work)
         return work
