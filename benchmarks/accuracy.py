@@ -94,7 +94,7 @@ async def measure(clips: list[Clip], options: argparse.Namespace) -> dict[str, A
         "turns": turns,
         "pace": options.pace,
         "kinds": kinds,
-        "word_error_rate": round(_sum(words).rate, 4),
+        "word_error_rate": round(_sum(words).rate, 6),
         "no_speech_clips": len(silent),
         "no_speech_empty": len(silent) - _sum(silent).wrong,
         "audio_s": round(audio, 1),
@@ -145,7 +145,7 @@ def _sum(scores: list[Score]) -> Score:
 
 
 def _figures(total: Score) -> dict[str, Any]:
-    return {"clips": total.clips, "wrong": total.wrong, "units": total.units, "rate": round(total.rate, 4)}
+    return {"clips": total.clips, "wrong": total.wrong, "units": total.units, "rate": round(total.rate, 6)}
 
 
 def show(report: dict[str, Any], console: Console) -> None:

@@ -147,7 +147,9 @@ def _padded(memories: Sequence[Array]) -> tuple[list[Array], Array]:
 
 
 def likeliest(logits: Array) -> tuple[Array, Array]:
-    """Of logits [steps, vocabulary]: the best token after each, and the natural logarithm of its probability."""
+    """Of logits [steps, vocabulary]: the best token after each, and the natural logarithm of its probability. What
+    is in `logits` is lost: a copy of a megabyte costs more than the numbers that go into it."""
     tokens = logits.argmax(axis=-1)
-    best = logits.max(axis=-1)
-    return tokens, -np.log(np.exp(logits - best[:, None]).sum(axis=-1))
+    logits -= logits[np.arange(len(tokens)), tokens][:, None]
+    np.exp(logits, out=logits)
+    return tokens, -np.log(logits.sum(axis=-1))
