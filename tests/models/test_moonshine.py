@@ -129,6 +129,17 @@ def test_signed_weights_give_the_same_memory(speech: Audio) -> None:
     assert np.array_equal(plain, signed)
 
 
+def test_the_decoder_of_older_processors_hears_the_same(speech: Audio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hark.models.moonshine.exact_blockwise", lambda: False)
+    monkeypatch.setattr("hark.models.moonshine.exact_signed", lambda: False)
+    older = Moonshine(LoadOptions(folder=models_folder(None)))
+    plain, short = older.transcribe([Utterance(speech[: 5 * SAMPLE_RATE]), Utterance(speech[: 2 * SAMPLE_RATE])])
+    assert words(plain.text)[:12] == words(BEST)
+    assert words(short.text)[:3] == words(BEST)[:3]
+    drafted = older.transcribe([Utterance(speech[: 5 * SAMPLE_RATE], draft=short.draft)])[0]
+    assert words(drafted.text)[:12] == words(BEST)
+
+
 @pytest.mark.parametrize("samples", [0, 1, 894, 895, 1600])
 def test_hardly_any_audio_is_no_failure(engine: Moonshine, speech: Audio, samples: int) -> None:
     short, whole = engine.transcribe([Utterance(speech[:samples]), Utterance(speech[: 5 * SAMPLE_RATE])])

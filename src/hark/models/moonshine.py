@@ -24,7 +24,7 @@ from hark.core.work import SAMPLE_RATE, Audio, Hypothesis
 from hark.models import moonshine_graphs
 from hark.models.base import EngineModel, LoadOptions, ModelSpec, Utterance
 from hark.models.moonshine_decoding import Decoding, Row
-from hark.models.moonshine_graphs import PRESENT, WIDTH, signed_probe
+from hark.models.moonshine_graphs import PRESENT, WIDTH, probe
 from hark.models.moonshine_tokens import read_pieces
 from hark.models.onnx import open_graph
 from hark.models.ortfile import read_graph
@@ -44,7 +44,7 @@ class Moonshine:
         folder = options.folder / NAME
         encoder, decoder = (read_graph(folder / f"{part}.ort") for part in ("encoder_model", "decoder_model_merged"))
         self._encoder = open_graph(moonshine_graphs.encoder(encoder, decoder, exact_signed()), options.threads)
-        self._decoder = open_graph(moonshine_graphs.decoder(decoder), options.threads)
+        self._decoder = open_graph(moonshine_graphs.decoder(decoder, exact_blockwise()), options.threads)
         self._pieces = read_pieces(folder / "tokenizer.bin")
 
     def transcribe(self, batch: Sequence[Utterance]) -> list[Hypothesis]:
@@ -65,8 +65,18 @@ class Moonshine:
 def exact_signed() -> bool:
     """Whether products of signed 8-bit weights are exact on this processor. Where they are, they take half the time of
     unsigned ones; older processors add them up in 16 bits, which are too few."""
-    product = open_graph(signed_probe(), 1).run(None, {"states": np.ones((8, WIDTH), np.float32)})[0]
-    return bool(np.allclose(product, -128.0 * WIDTH, rtol=1e-4))
+    return _adds_up(False, -128.0)
+
+
+def exact_blockwise() -> bool:
+    """The same of products that are quantised in blocks."""
+    return _adds_up(True, 127.0)
+
+
+def _adds_up(blockwise: bool, each: float) -> bool:
+    graph = open_graph(probe(blockwise), 1)
+    products = [graph.run(None, {"states": np.ones((rows, WIDTH), np.float32)})[0] for rows in (1, 8)]
+    return all(np.allclose(product, each * WIDTH, rtol=1e-3) for product in products)
 
 
 def plugin() -> list[EngineModel]:

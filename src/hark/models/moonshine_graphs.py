@@ -123,8 +123,10 @@ def encoder(graph: OrtGraph, decoder_graph: OrtGraph, signed: bool) -> bytes:
     return made.serialized()
 
 
-def decoder(graph: OrtGraph) -> bytes:
-    """The decoder as an .onnx file."""
+def decoder(graph: OrtGraph, blockwise: bool) -> bytes:
+    """The decoder as an .onnx file. `blockwise` is false where `exact_blockwise` is: then all is quantised as
+    published, and rows do depend on their neighbours a little."""
+    product = _blockwise if blockwise else _dynamic
     source = Published(graph, "model/decoder/")
     made = OnnxGraph()
     tokens = made.input("tokens", "int64", ("rows", "steps"))
@@ -142,30 +144,30 @@ def decoder(graph: OrtGraph) -> bytes:
     for layer in range(LAYERS):
         path, keys = f"layers.{layer}", 2 * layer
         joint = beside([source.matrix(f"{path}/self_attn/{part}_proj") for part in "qkv"])
-        query, key, value = _thirds(made, _blockwise(made, heard, joint))
+        query, key, value = _thirds(made, product(made, heard, joint))
         query, key = (_turned(made, part, positions, cosines, sines) for part in (query, key))
         mixed = made.node(
             "MultiHeadAttention", query, key, value, "", "", seen, PAST[keys], PAST[keys + 1],
             outputs=[f"mixed.{layer}", PRESENT[keys], PRESENT[keys + 1]], domain=CONTRIB, num_heads=HEADS,
         )  # fmt: skip
-        change = _blockwise(made, mixed, source.matrix(f"{path}/self_attn/o_proj"))
+        change = product(made, mixed, source.matrix(f"{path}/self_attn/o_proj"))
         states, heard = _added(made, states, change, source.norm(f"{path}/post_attention_layernorm", "_merged_0"))
-        query = _blockwise(made, heard, source.matrix(f"{path}/encoder_attn/q_proj"))
+        query = product(made, heard, source.matrix(f"{path}/encoder_attn/q_proj"))
         mixed = made.node(
             "MultiHeadAttention", query, MEMORY[keys], MEMORY[keys + 1], "", spoken,
             domain=CONTRIB, num_heads=HEADS,
         )  # fmt: skip
-        change = _blockwise(made, mixed, source.matrix(f"{path}/encoder_attn/o_proj"))
+        change = product(made, mixed, source.matrix(f"{path}/encoder_attn/o_proj"))
         states, heard = _added(made, states, change, source.norm(f"{path}/final_layernorm", "_merged_0"))
-        wide = _blockwise(made, heard, source.matrix(f"{path}/mlp/fc1"))
+        wide = product(made, heard, source.matrix(f"{path}/mlp/fc1"))
         carried, gate = made.nodes("Split", wide, count=2, axis=-1, num_outputs=2)
         gated = made.node("Mul", made.node("QuickGelu", gate, domain=CONTRIB, alpha=1.0), carried)
-        change = _blockwise(made, gated, source.matrix(f"{path}/mlp/fc2"))
+        change = product(made, gated, source.matrix(f"{path}/mlp/fc2"))
         last = layer == LAYERS - 1
         gain = source.norm("norm" if last else f"layers.{layer + 1}/input_layernorm", "_merged_0")
         states, heard = _added(made, states, change, gain)
     heard = made.node("Reshape", heard, made.constant(np.array([-1, WIDTH], np.int64)))
-    _blockwise(made, made.node("Gather", heard, wanted), _transposed(vocabulary), outputs=["logits"])
+    product(made, made.node("Gather", heard, wanted), _transposed(vocabulary), outputs=["logits"])
     made.output("logits", "float32", ("wanted", VOCABULARY))
     for present in PRESENT:
         made.output(present, "float32", ("rows", HEADS, "all", HEAD_SIZE))
@@ -228,7 +230,7 @@ def _added(made: OnnxGraph, states: str, change: str, gain: Array) -> tuple[str,
     return total, _norm(made, total, gain)
 
 
-def _dynamic(made: OnnxGraph, states: str, weights: Weights, signed: bool) -> str:
+def _dynamic(made: OnnxGraph, states: str, weights: Weights, signed: bool = False, outputs: Sequence[str] = ()) -> str:
     """A product whose input is quantised as a whole."""
     values, zero_point = weights.values, weights.zero_point
     if signed:
@@ -236,7 +238,7 @@ def _dynamic(made: OnnxGraph, states: str, weights: Weights, signed: bool) -> st
     parts = [made.constant(part) for part in (values, weights.scale, zero_point)]
     if weights.bias is not None:
         parts.append(made.constant(weights.bias))
-    return made.node("DynamicQuantizeMatMul", states, *parts, domain=CONTRIB)
+    return made.node("DynamicQuantizeMatMul", states, *parts, outputs=outputs, domain=CONTRIB)
 
 
 def _blockwise(made: OnnxGraph, states: str, weights: Weights, outputs: Sequence[str] = ()) -> str:
@@ -267,11 +269,18 @@ def _transposed(vocabulary: Weights) -> Weights:
     return Weights(vocabulary.values.T, np.full(VOCABULARY, scale), np.full(VOCABULARY, zero))
 
 
-def signed_probe() -> bytes:
-    """A product that comes out as -WIDTH * 255 * 128 for an input of WIDTH ones, an .onnx file."""
+def probe(blockwise: bool) -> bytes:
+    """The largest products that can be, added up, as an .onnx file: for WIDTH ones blockwise ones give 127 * WIDTH, and
+    signed ones -128 * WIDTH."""
     made = OnnxGraph()
     states = made.input("states", "float32", ("rows", WIDTH))
-    least = Weights(np.zeros((WIDTH, WIDTH), np.uint8), np.ones(WIDTH, np.float32), np.full(WIDTH, 128, np.uint8))
-    made.node("Identity", _dynamic(made, states, least, signed=True), outputs=["product"])
+    value = 255 if blockwise else 0
+    extreme = Weights(
+        np.full((WIDTH, WIDTH), value, np.uint8), np.ones(WIDTH, np.float32), np.full(WIDTH, 128, np.uint8)
+    )
+    if blockwise:
+        _blockwise(made, states, extreme, outputs=["product"])
+    else:
+        _dynamic(made, states, extreme, signed=True, outputs=["product"])
     made.output("product", "float32", ("rows", WIDTH))
     return made.serialized()
