@@ -292,3 +292,64 @@ def test_an_update_that_is_refused_does_not_change_the_dialect():
     (error,) = (event["error"] for event in client.seen if event["type"] == "error")
     assert error["param"] == "session.audio.input.format.rate", "as the update was written"
     assert "conversation.item.created" in client.kinds()
+
+
+class Clockwork:
+    """A session of deadlines alone: each command and each ring may move the next one."""
+
+    id, behind = "sess_1", False
+
+    def __init__(self, now, first, moves):
+        self.rings = []
+        self._now, self._moves = now, iter(moves)
+        self._due = now + first
+        self._out = []
+
+    def receive(self, command, now):
+        self._due = self._now + next(self._moves)
+
+    def handle_timer(self, now):
+        assert self._due is not None
+        if now < self._due:
+            return
+        self.rings.append(self._due - self._now)
+        moved = next(self._moves, None)
+        self._due = None if moved is None else self._now + moved
+        if moved is None:
+            self._out = [SessionEnded(1000, "")]
+
+    def next_timer(self):
+        return self._due
+
+    def outputs(self):
+        out, self._out = self._out, []
+        return out
+
+    def take_notice(self):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("first", "commands_sent", "moves"),
+    [
+        (0.01, 0, []),
+        (0.02, 1, [0.06]),  # put off
+        (0.06, 1, [0.02]),  # brought forward
+        (30.0, 2, [0.05, 0.01]),
+        (0.01, 0, [0.02, 0.02, 0.05]),  # a ring that sets the next one
+    ],
+)
+def test_a_deadline_is_obeyed_wherever_it_has_moved(first, commands_sent, moves):
+    async def scenario():
+        session = Clockwork(asyncio.get_running_loop().time(), first, moves)
+
+        async def silent(event):
+            pass
+
+        async with asyncio.timeout(PATIENCE_S):
+            client = Client([COMMIT] * commands_sent)
+            await Pump(session, Models(), tell=silent).run(commands(client.frames()))
+        return session.rings
+
+    expected = [first, *moves][commands_sent:]
+    assert asyncio.run(scenario()) == pytest.approx(expected)

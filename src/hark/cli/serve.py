@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import secrets
 import signal
@@ -71,6 +72,8 @@ async def _serve(settings: Settings, *, self_check: bool) -> None:
     console = Console(highlight=False)
     with _until_signal() as stop:
         async with running(settings) as url:
+            gc.collect()
+            gc.freeze()  # what stands until the end is not looked through again while sessions wait
             console.print(
                 f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}. Ctrl-C stops it.", soft_wrap=True
             )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import assert_never
 
+from hark.compute.ticks import Ticks
 from hark.compute.worker import Run, Worker
 from hark.core.work import (
     JudgeTurn,
@@ -56,6 +57,7 @@ class LocalCompute:
         self._folder = folder
         self._threads = threads or usable_cores()
         self._workers: dict[str, Worker] = {}
+        self._voices = Ticks(lambda work, deliver: self._worker(self._scorer).submit(work, deliver))
 
     async def start(self, *engines: str) -> None:
         """Load the judge, the scorer and the engines of these names. Raises OperatorError or ModelError if one of
@@ -76,6 +78,9 @@ class LocalCompute:
             error = ModelError(offers)
             asyncio.get_running_loop().call_soon(deliver, WorkFailed(work.id, error))
             return
+        if isinstance(work, ScoreVoice):
+            self._voices.submit(work, deliver)
+            return
         worker = self._worker(name)
         if isinstance(work, JudgeTurn):
             worker.withdraw(deliver)  # its session has given up what it asked before: a busy judge's queue stays short
@@ -93,15 +98,17 @@ class LocalCompute:
                 assert_never(work)
 
     def withdraw(self, deliver: Callable[[Result], None]) -> None:
+        self._voices.withdraw(deliver)
         for worker in self._workers.values():
             worker.withdraw(deliver)
 
     @property
     def waiting(self) -> int:
         """How many requests wait for a model."""
-        return sum(worker.waiting for worker in self._workers.values())
+        return self._voices.waiting + sum(worker.waiting for worker in self._workers.values())
 
     def stop(self) -> None:
+        self._voices.stop()
         for worker in self._workers.values():
             worker.stop()
 

@@ -45,11 +45,11 @@ class Pump:
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Entry] = deque()
-        self._filled = asyncio.Event()
+        self._sleep: asyncio.Future[None] | None = None  # while nothing is queued
         self._room = asyncio.Event()
         self._queued_bytes = 0
+        self._behind = False  # what the session said last: nothing that is only queued changes it
         self._timer: asyncio.TimerHandle | None = None
-        self._due: float | None = None
         self._deliver = self._put  # one bound method, so that work can be withdrawn by it
 
     async def run(self, commands: AsyncIterator[AnyCommand]) -> SessionEnded | None:
@@ -58,16 +58,17 @@ class Pump:
         try:
             ended = await self._drain()
             while ended is None:
-                await self._filled.wait()
-                self._filled.clear()
+                if not self._queue:
+                    self._sleep = self._loop.create_future()
+                    await self._sleep
                 for _ in range(min(BURST, len(self._queue))):
                     if not self._take(self._queue.popleft()):
                         return None
-                if self._queue:
-                    self._filled.set()
                 ended = await self._drain()
+                self._behind = self._session.behind
                 self._regulate()
-                await asyncio.sleep(0)
+                if self._queue:
+                    await asyncio.sleep(0)
             return ended
         finally:
             reader.cancel()
@@ -83,13 +84,15 @@ class Pump:
                 self._queued_bytes += _audio_bytes(command)
                 self._put(command)
                 self._regulate()
-                await self._room.wait()
+                if not self._room.is_set():
+                    await self._room.wait()
         finally:
             self._put(_Gone())
 
     def _put(self, entry: _Entry) -> None:
         self._queue.append(entry)
-        self._filled.set()
+        if self._sleep is not None and not self._sleep.done():
+            self._sleep.set_result(None)
 
     def _take(self, entry: _Entry) -> bool:
         """Act on one entry; False if it says that the client is gone."""
@@ -118,21 +121,26 @@ class Pump:
         return None
 
     def _set_timer(self) -> None:
+        """Ring at the session's next deadline or before: most move on with every append, and a timer that is left
+        where it was rings once in seconds, where one that follows would be set anew each time."""
         due = self._session.next_timer()
-        if due == self._due:
+        if due is None or (self._timer is not None and self._timer.when() <= due):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._due = due
-        self._timer = None if due is None else self._loop.call_at(due, self._ring)
+        self._timer = self._loop.call_at(due, self._ring)
 
     def _ring(self) -> None:
-        self._timer = self._due = None
-        self._put(_Timer())
+        self._timer = None
+        due = self._session.next_timer()
+        if due is not None and due <= self._loop.time():
+            self._put(_Timer())
+        else:
+            self._set_timer()
 
     def _regulate(self) -> None:
         full = len(self._queue) >= MAX_QUEUED or self._queued_bytes >= MAX_QUEUED_BYTES
-        if full or self._session.behind:
+        if full or self._behind:
             self._room.clear()
         else:
             self._room.set()
