@@ -79,8 +79,8 @@ class Media:
         stream = (packet.ssrc, packet.payload_type)
         if stream != self._stream and not self._begin(stream):
             return
-        assert self._reception is not None
-        assert self._statistics is not None
+        if self._reception is None or self._statistics is None:
+            return  # it has ended, and what was on its way comes after
         self._statistics.add(packet)
         audio = self._reception.push(packet.sequence_number, packet.timestamp, packet.payload, self._clock())
         self._give(audio)
