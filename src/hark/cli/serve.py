@@ -72,8 +72,7 @@ async def _serve(settings: Settings, *, self_check: bool) -> None:
     console = Console(highlight=False)
     with _until_signal() as stop:
         async with running(settings) as url:
-            gc.collect()
-            gc.freeze()  # what stands until the end is not looked through again while sessions wait
+            _collect_seldom()
             console.print(
                 f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}. Ctrl-C stops it.", soft_wrap=True
             )
@@ -88,6 +87,13 @@ async def _serve(settings: Settings, *, self_check: bool) -> None:
                 checking.cancel()
                 await asyncio.gather(checking, return_exceptions=True)
             console.print("\nStopping.")
+
+
+def _collect_seldom() -> None:
+    """Sessions wait while garbage is looked for, and they leave next to none: their memory is free when they end."""
+    gc.collect()
+    gc.freeze()  # what stands until the end is not looked through again
+    gc.set_threshold(5_000, 20, 20)
 
 
 async def _check(url: str, settings: Settings, console: Console) -> None:

@@ -76,6 +76,8 @@ class Pump:
             if self._timer is not None:
                 self._timer.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+            # A model's last batch refers to us, and so does this method: a session's audio shall not wait for either.
+            del self._session, self._tell, self._deliver
 
     async def _read(self, commands: AsyncIterator[AnyCommand]) -> None:
         self._room.set()

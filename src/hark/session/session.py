@@ -87,7 +87,7 @@ class Session:
         self._work_id = 0
         self._front = FrontEnd(view.settings.format, view.settings.noise_reduction)
         self._items = Items()
-        self._jobs = Transcribing(self._front.buffer, self._items, self._emit, judges_pace=judges_pace)
+        self._jobs = Transcribing(self._front.buffer, self._items, self._out.append, judges_pace=judges_pace)
         self._jobs.expect_rate(view.settings.format.rate)
         self._item_work = ItemWork(self._items, self._jobs, new_id)
         self._ears = Listening(self._front.buffer, view.settings.turn_detection)
@@ -157,7 +157,8 @@ class Session:
 
     def outputs(self) -> list[m.Event | Work]:
         """What happened and what is asked since the last call."""
-        drained, self._out = self._out, []
+        drained = self._out[:]
+        self._out.clear()  # and kept: the jobs write to it
         return drained
 
     def next_timer(self) -> float | None:
