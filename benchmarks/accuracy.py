@@ -27,11 +27,11 @@ from rich.table import Table
 
 from hark.app import running
 from hark.audio.files import read_audio
+from hark.bench.scoring import Score, by_kind, score
 from hark.client import connect, stream
 from hark.config import Settings
 from hark.core.settings import TurnDetectionPatch
 from hark.core.work import SAMPLE_RATE
-from scoring import Score, by_kind, score
 
 Clip = dict[str, Any]
 

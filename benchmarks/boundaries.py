@@ -21,11 +21,11 @@ from rich.console import Console
 
 from accuracy import machine, measured_server, transcribe
 from hark.audio.files import read_audio
+from hark.bench.scoring import normalise
 from hark.models.base import LoadOptions, Utterance
 from hark.models.moonshine import Moonshine
 from hark.models.pull import models_folder
 from offline import LONGEST_S
-from scoring import normalise
 
 Clip = dict[str, Any]
 SESSIONS: Final = 4

@@ -40,6 +40,7 @@ from rich.table import Table
 from hark.audio.denoise import Denoiser
 from hark.audio.files import read_audio
 from hark.audio.formats import encode
+from hark.bench.scoring import Score, score
 from hark.core import messages as m
 from hark.core.settings import AudioFormat, ModelCard, NoiseReduction, SessionSettings
 from hark.core.work import SAMPLE_RATE, ScoreVoice, Transcribe, Transcribed, VoiceScored
@@ -48,7 +49,6 @@ from hark.models.moonshine import Moonshine
 from hark.models.pull import models_folder
 from hark.models.silero import Silero
 from hark.session.session import Session
-from scoring import Score, score
 
 Clip = dict[str, Any]
 Audio = NDArray[np.float32]

@@ -23,13 +23,13 @@ from rich.progress import track
 from rich.table import Table
 
 from hark.audio.files import read_audio
+from hark.bench.scoring import Score, score
 from hark.core.work import SAMPLE_RATE, Audio, Hypothesis
 from hark.models.base import LoadOptions, Utterance
 from hark.models.moonshine import Moonshine
 from hark.models.pull import models_folder
 from hark.session import transcript as rules
 from hark.session.jobs import LEAD, PARTIAL_SHARE, PARTIAL_STEP
-from scoring import Score, score
 
 Heard = list[tuple[float, Hypothesis]]  # (seconds of the clip, what was heard in them); the last is final
 RULES = {"agreement alone": (-math.inf, 2), "and sure": (rules.SURE, 10**9), "as shipped": (rules.SURE, rules.PATIENCE)}

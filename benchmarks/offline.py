@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from hark.audio.files import read_audio
+from hark.bench.scoring import Score, by_kind, score
 from hark.core.work import SAMPLE_RATE
 from hark.models.base import LoadOptions, Utterance
 from hark.models.moonshine import Moonshine
 from hark.models.pull import models_folder
-from scoring import Score, by_kind, score
 
 LONGEST_S = 30.0
 Clip = dict[str, Any]

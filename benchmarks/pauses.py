@@ -29,8 +29,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from hark.audio.files import read_audio
+from hark.bench.scoring import normalise
 from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio
-from scoring import normalise
 
 Clip = dict[str, Any]
 Scores = list[float]

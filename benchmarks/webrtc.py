@@ -35,12 +35,12 @@ from aiortc import MediaStreamTrack
 from accuracy import machine
 from hark.app import running
 from hark.audio.files import read_audio
+from hark.bench.scoring import Score, score
 from hark.client import connect, stream
 from hark.config import Settings
 from hark.core.settings import TurnDetectionPatch
 from hark.core.work import SAMPLE_RATE
 from hark.models.pull import models_folder
-from scoring import Score, score
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 

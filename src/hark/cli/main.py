@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 import hark
+from hark.cli.bench import bench_command
 from hark.cli.doctor import doctor_command
 from hark.cli.keys import keys_app
 from hark.cli.models import models_command
@@ -60,6 +61,7 @@ app.command(pull_command, name="pull")
 app.command(models_command, name="models")
 app.command(keys_app)
 app.command(doctor_command, name="doctor")
+app.command(bench_command, name="bench")
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ def serve_command(settings: Settings, *, self_check: bool) -> None:
     if missing(needed, models_folder(settings.models_dir)):
         pull_command(needed, models_dir=settings.models_dir)
     pull_if_possible(catalog.optional_files(), settings)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settings, self_check=self_check))
 
 
@@ -59,7 +59,7 @@ def pull_if_possible(names: list[str], settings: Settings) -> None:
         log.warning("serving without %s: %s", ", ".join(names), error)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's, where it exists; Windows has none and keeps its own."""
     try:
         import uvloop  # noqa: PLC0415

@@ -1,0 +1,123 @@
+"""A WebSocket that can be written to at next to no cost: frames that were masked beforehand go straight to the
+transport.
+
+Rule: handshake, pings and all that comes in are the business of the `websockets` library, by its core without I/O. A
+masking key is drawn for each frame when it is made, and the frame is sent many times with it, which no server can tell
+or mind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import cast
+from urllib.parse import urlsplit
+
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.uri import parse_uri
+
+OPEN_SECONDS = 30.0
+
+
+def masked(message: str | bytes) -> bytes:
+    """A message as it goes over the wire."""
+    if isinstance(message, str):
+        return Frame(Opcode.TEXT, message.encode()).serialize(mask=True)
+    return Frame(Opcode.BINARY, message).serialize(mask=True)
+
+
+class Socket(asyncio.Protocol):
+    """One connection. `on_message` is called with each message and the time at which it came, `on_close` with a
+    reason."""
+
+    def __init__(self, url: str, api_key: str | None, on_message: Callable[[str | bytes, float], None]) -> None:
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed: str | None = None
+        self._on_message = on_message
+        self._clock = asyncio.get_running_loop().time
+        self._protocol = ClientProtocol(parse_uri(url), max_size=None)
+        self._key = api_key
+        self._transport: asyncio.Transport | None = None
+        self._parts: list[bytes] = []
+        self._text = True
+
+    async def open(self, url: str, tls: ssl.SSLContext | None) -> None:
+        """Raises OSError, TimeoutError, or websockets' InvalidHandshake."""
+        where = urlsplit(url)
+        secure = where.scheme == "wss"
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(OPEN_SECONDS):
+            await loop.create_connection(
+                lambda: self, where.hostname or "", where.port or (443 if secure else 80), ssl=tls if secure else None
+            )
+            await self.opened
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that the network has not taken."""
+        return self._transport.get_write_buffer_size() if self._transport and self.closed is None else 0
+
+    def write(self, frames: bytes) -> None:
+        """Send what `masked` made."""
+        if self._transport is not None and self.closed is None:
+            self._transport.write(frames)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+        request = self._protocol.connect()
+        if self._key is not None:
+            request.headers["Authorization"] = f"Bearer {self._key}"
+        self._protocol.send_request(request)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        at = self._clock()
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame):
+                self._take(event, at)
+            elif isinstance(event, Response) and not self.opened.done():
+                self._shake(event)
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.closed is None:
+            self.closed = str(exc or "the server closed the connection")
+        if not self.opened.done():
+            self.opened.set_exception(ConnectionError(self.closed))
+
+    def _shake(self, response: Response) -> None:
+        error = self._protocol.handshake_exc
+        if error is None:
+            self.opened.set_result(None)
+        else:
+            body = (response.body or b"").decode(errors="replace").strip()
+            self.opened.set_exception(ConnectionError(f"HTTP {response.status_code} {body}".strip()))
+
+    def _take(self, frame: Frame, at: float) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+            self._parts, self._text = [], frame.opcode is Opcode.TEXT
+        elif frame.opcode is Opcode.CLOSE:
+            self.closed = f"close code {self._protocol.close_code}: {self._protocol.close_reason}"
+            return
+        elif frame.opcode is not Opcode.CONT:
+            return
+        self._parts.append(bytes(frame.data))
+        if frame.fin:
+            whole = b"".join(self._parts)
+            self._on_message(whole.decode() if self._text else whole, at)
+
+    def _flush(self) -> None:
+        assert self._transport is not None
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            else:
+                self._transport.close()
