@@ -7,6 +7,7 @@ LIVEKIT := tests/clients/livekit
 AXE    := tests/browser/node
 # An environment for each lock of a Python client.
 PYCLIENTS := $(patsubst tests/clients/python/%.txt,.clients/python/%/.made,$(wildcard tests/clients/python/*.txt))
+PEERS  := $(patsubst benchmarks/peers/%.txt,.clients/peers/%/.made,$(wildcard benchmarks/peers/*.txt))
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -86,10 +87,20 @@ denoise: dev  ## what noise reduction does to words and false starts: make denoi
 turns: dev  ## where turns end, over a folder with a manifest: make turns DIR=path [JSON=file]
 	$(BIN)/python benchmarks/turns.py $(DIR) $(if $(JSON),--json $(JSON))
 
+# What Hark is measured beside, out of their locks.
+.clients/peers/%/.made: benchmarks/peers/%.txt tests/clients/python/environment.py | $(VENV)/.base
+	$(BIN)/python tests/clients/python/environment.py $< $(@D)
+
+bench: dev $(PEERS)  ## latency and capacity beside other software, a quarter of an hour: make bench [DIR=path] [JSON=file]
+	$(BIN)/python benchmarks/capacity.py $(DIR) $(if $(JSON),--json $(JSON))
+
+bench-page: $(VENV)/.base  ## write the tables of docs/performance.md from a run: make bench-page JSON=file
+	$(BIN)/python -m hark.bench.page docs/performance.md $(JSON)
+
 api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protocol/
 	$(BIN)/python -c "from pathlib import Path; from hark.protocol.api_page import page; Path('docs/api.md').write_text(page(), 'utf-8')"
 
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help install run dev check test test-clients test-browser format lock accuracy denoise turns api-table clean
+.PHONY: help install run dev check test test-clients test-browser format lock accuracy denoise turns bench bench-page api-table clean

@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
 from hark.bench.heard import Trouble
-from hark.bench.measures import Sums, percentile, sum_up
+from hark.bench.measures import Played, Sums, percentile, sum_up
 from hark.bench.player import Stock, Target, play
 from hark.bench.processes import Usage, usage
 from hark.bench.ramp import Ramp
-from hark.bench.schedule import Plan
+from hark.bench.schedule import Plan, Script
 from hark.core.work import SAMPLE_RATE
 
 SHARES: Final = (0.5, 0.95, 0.99)
@@ -36,6 +36,7 @@ class Level(Struct, frozen=True):
     memory: int | None
     own_cpu: float
     troubles: tuple[Trouble, ...] = ()
+    broken_off: bool = False
 
 
 class Limit(Struct, frozen=True):
@@ -46,9 +47,19 @@ class Limit(Struct, frozen=True):
 
 
 async def level(
-    target: Target, stock: Stock, plan: Plan, sessions: int, limit: Limit, *, pid: int | None, patient: bool = False
+    target: Target,
+    stock: Stock,
+    plan: Plan,
+    sessions: int,
+    limit: Limit,
+    *,
+    pid: int | None,
+    patient: bool = False,
+    scripts: Sequence[Script] | None = None,
+    keep: list[Played] | None = None,
 ) -> Level:
-    """Play one level. One that cannot be carried any more is broken off, unless `patient`."""
+    """Play one level, by these scripts if there are any. One that cannot be carried any more is broken off, unless
+    `patient`. What was heard is put into `keep` too."""
     peak = 0
 
     def watch() -> None:
@@ -60,9 +71,12 @@ async def level(
     played = await play(
         target, stock, plan, sessions,
         limit_s=None if patient else limit.seconds, patience_s=max(5.0, 2 * limit.seconds), on_second=watch,
+        scripts=scripts,
     )  # fmt: skip
     seconds, after = time.monotonic() - started, _usage(pid)
-    frame_s = plan.frame_samples / SAMPLE_RATE
+    if keep is not None:
+        keep += played
+    frame_s, frames = plan.frame_samples / SAMPLE_RATE, sum(len(one.sent) for one in played)
     sums = sum_up(played, stock.transcripts, silence_s=target.sending.silence_ms / 1000, frame_s=frame_s)
     return Level(
         sessions=sessions,
@@ -72,6 +86,7 @@ async def level(
         cpu=(after.cpu_s - before.cpu_s) / seconds if before is not None and after is not None else None,
         memory=peak or None,
         own_cpu=(time.process_time() - own) / seconds,
+        broken_off=not patient and frames < sum(len(one.script.frames) for one in played),
         troubles=tuple(news for one in played for news in one.heard if isinstance(news, Trouble)),
     )
 
@@ -105,11 +120,13 @@ def figures(one: Level) -> dict[str, Any]:
         "stopped_to_completed": sums.done_after_stop,
         "started_to_first_delta": sums.words_after_start,
         "added_delay": sums.added,
+        "frame_to_completed": sums.answered,
         "generator_late": sums.lateness,
     }
     return {
         "sessions": one.sessions,
         "carried": one.carried,
+        "broken_off": one.broken_off,
         "valid": not sums.late,
         "turns": sums.turns,
         "missed": sums.missed,

@@ -62,7 +62,8 @@ class Item(Struct):
 
 
 class Sums(Struct, frozen=True):
-    """Over all sessions of a run; lists in seconds, in no order."""
+    """Over all sessions of a run; lists in seconds, in no order. `added` and `answered` count from when the frame left
+    that ended a turn, to when the server said so, and to its transcript: what server and network add."""
 
     turns: int
     missed: int
@@ -74,6 +75,7 @@ class Sums(Struct, frozen=True):
     done_after_stop: list[float]
     words_after_start: list[float]
     added: list[float]
+    answered: list[float]
     lateness: list[float]
     words: Score
 
@@ -142,7 +144,8 @@ def sum_up(sessions: Sequence[Played], transcripts: Sequence[str | None], *, sil
     of each clip, where they are known."""
     answered = [answers(played) for played in sessions]
     turns = [answer for of_session in answered for answer in of_session]
-    items = [item for played in sessions for item in items_of(played.heard).values()]
+    by_name = [items_of(played.heard) for played in sessions]
+    items = [item for known in by_name for item in known.values()]
     troubles = [news for played in sessions for news in played.heard if isinstance(news, Trouble)]
     return Sums(
         turns=len(turns),
@@ -154,7 +157,13 @@ def sum_up(sessions: Sequence[Played], transcripts: Sequence[str | None], *, sil
         stopped=[answer.stopped_s for answer in turns if answer.stopped_s is not None],
         done_after_stop=[i.done - i.stopped for i in items if i.done is not None and i.stopped is not None],
         words_after_start=[i.words - i.started for i in items if i.words is not None and i.started is not None],
-        added=[delay for played in sessions for delay in _added(played, frame_s)],
+        added=[news.at - left for played in sessions for news, left in _ended(played, frame_s)],
+        answered=[
+            done - left
+            for played, known in zip(sessions, by_name, strict=True)
+            for news, left in _ended(played, frame_s)
+            if (done := known[news.item].done) is not None
+        ],
         lateness=[late for played in sessions for late in played.lateness],
         words=_words(turns, transcripts),
     )
@@ -165,15 +174,15 @@ def _behind(played: Played, answered: Sequence[Answered], silence_s: float) -> b
     return played.backlog_s > BEHIND_S or noticed > silence_s + BEHIND_S
 
 
-def _added(played: Played, frame_s: float) -> Iterator[float]:
-    """From when the frame left that ended a turn until the server said so: what server and network add."""
+def _ended(played: Played, frame_s: float) -> Iterator[tuple[Stopped, float]]:
+    """Each end of a turn, with the time at which the frame left that ended it."""
     for news in played.heard:
         if isinstance(news, Stopped):
             # Half a millisecond less, for the wire rounds to whole ones.
             known_s = math.ceil((news.end_s - 0.0005) / WINDOW_S) * WINDOW_S + HELD_BACK_S
             frame = math.ceil(known_s / frame_s) - 1
             if 0 <= frame < len(played.sent):
-                yield max(0.0, news.at - played.sent[frame])
+                yield news, min(played.sent[frame], news.at)
 
 
 def _words(turns: Iterable[Answered], transcripts: Sequence[str | None]) -> Score:

@@ -47,14 +47,14 @@ class Stock:
     def __init__(self, clips: Sequence[Clip], target: Target) -> None:
         self.transcripts = [clip.transcript for clip in clips]
         sending = target.sending
-        padded = [_padded(clip, sending) for clip in clips]
+        sounds = [padded(clip, sending) for clip in clips]
         self.lengths = [
             Length(len(audio) // sending.frame_samples, clip.speech_end)
-            for audio, clip in zip(padded, clips, strict=True)
+            for audio, clip in zip(sounds, clips, strict=True)
         ]
         pause = target.dialect.encode(_noise(sending.frame_samples), None, sending)
         self._frames = {PAUSE: _on_wire(pause)}
-        for number, (audio, clip) in enumerate(zip(padded, clips, strict=True)):
+        for number, (audio, clip) in enumerate(zip(sounds, clips, strict=True)):
             stretch = (clip.voiced[0][0], clip.speech_end)
             self._frames[number] = _on_wire(target.dialect.encode(audio, stretch, sending))
 
@@ -62,7 +62,8 @@ class Stock:
         return [self._frames[clip][number] for clip, number in played.frames]
 
 
-def _padded(clip: Clip, sending: Sending) -> Audio:
+def padded(clip: Clip, sending: Sending) -> Audio:
+    """The sound of a clip as it is played."""
     least = clip.speech_end + round((sending.silence_ms / 1000 + SPARE_S) * SAMPLE_RATE)
     wanted = -(-max(least, len(clip.audio)) // sending.frame_samples) * sending.frame_samples
     return np.concatenate((clip.audio, _noise(wanted - len(clip.audio))))
@@ -167,11 +168,13 @@ async def play(
     limit_s: float | None = None,
     patience_s: float = 5.0,
     on_second: Callable[[], None] = lambda: None,
+    scripts: Sequence[Script] | None = None,
 ) -> list[Played]:
     """Play `sessions` at once and return what each heard. With a limit, a run that can no longer keep it is broken off.
-    Answers that have not come `patience_s` after the last audio are not waited for."""
-    scripts = [script(plan, stock.lengths, number) for number in range(sessions)]
-    talkers = [_Session(target, Played(one), stock.frames(one)) for one in scripts]
+    `scripts` are played instead of those that the plan gives. Answers that have not come `patience_s` after the last
+    audio are not waited for."""
+    said = scripts or [script(plan, stock.lengths, number) for number in range(sessions)]
+    talkers = [_Session(target, Played(one), stock.frames(one)) for one in said]
     try:
         gate = asyncio.Semaphore(OPENING)
 
