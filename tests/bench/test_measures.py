@@ -5,7 +5,7 @@ import math
 import pytest
 
 from hark.bench.heard import Started, Stopped, Transcript, Trouble, Words
-from hark.bench.measures import Played, answers, hopeless, percentile, sum_up
+from hark.bench.measures import Played, answers, late_turns, percentile, sum_up
 from hark.bench.schedule import Script, Turn
 
 # Two clips: speech ends at 2 s and at 7 s; the second begins at 4 s.
@@ -112,11 +112,16 @@ def test_added_delay_counts_from_the_frame_that_ended_the_turn():
     assert sums.added == pytest.approx([0.05])
 
 
-def test_a_run_is_hopeless_once_too_many_turns_are_late():
-    assert not hopeless([played(*GOOD)], 120.0, 1.0)
-    assert not hopeless([played()], 102.5, 1.0)
-    assert hopeless([played()], 103.5, 1.0)
-    assert not hopeless([played(*GOOD) for _ in range(20)] + [played(*GOOD[:5])], 120.0, 1.0)
+@pytest.mark.parametrize(
+    ("heard", "now", "late"),
+    [(GOOD, 120.0, 0), ([], 102.5, 0), ([], 103.5, 1), ([], 120.0, 2), (GOOD[:5], 107.5, 0), (GOOD[:5], 108.5, 1)],
+)
+def test_turns_are_late_once_their_limit_is_over(heard, now, late):
+    assert late_turns(played(*heard), now, 1.0) == late
+
+
+def test_an_answer_that_came_late_stays_late():
+    assert late_turns(played(*GOOD), 120.0, 0.45) == 1
 
 
 def test_only_turns_have_answers():

@@ -186,3 +186,22 @@ def test_a_tree_of_processes_is_counted(tmp_path):
     alive, gone = asyncio.run(measure())
     assert alive.memory > 2_000_000
     assert gone.memory == 0
+
+
+def test_a_level_that_cannot_be_carried_is_broken_off():
+    """A server that takes everything and says nothing."""
+
+    async def talk(socket):
+        async for _ in socket:
+            pass
+
+    async def measure():
+        async with faked(talk) as url:
+            wanted = target(url, "sherpa")
+            long = Plan(seconds=60, pauses=(0.6, 0.7))
+            return await level(wanted, Stock(CLIPS, wanted), long, 2, Limit(0.3), pid=None)
+
+    one = asyncio.run(measure())
+    assert one.broken_off
+    assert not one.carried
+    assert one.seconds < 60

@@ -194,11 +194,9 @@ def _words(turns: Iterable[Answered], transcripts: Sequence[str | None]) -> Scor
     return total
 
 
-def hopeless(sessions: Iterable[Played], now: float, limit_s: float, share: float = 0.95) -> bool:
-    """Whether so many turns are late by now that the rest cannot mend it."""
-    turns = [(answer, played) for played in sessions for answer in answers(played)]
-    late = sum(
+def late_turns(played: Played, now: float, limit_s: float) -> int:
+    """How many turns of a session are late by now, answered or not."""
+    return sum(
         limit_s < (answer.final_s if math.isfinite(answer.final_s) else now - played.when(answer.turn.speech_end))
-        for answer, played in turns
+        for answer in answers(played)
     )
-    return late > (1 - share) * len(turns)

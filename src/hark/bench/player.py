@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidHandshake
 
 from hark.bench.clips import Clip
 from hark.bench.heard import Trouble
-from hark.bench.measures import Played, answers, hopeless
+from hark.bench.measures import Played, answers, late_turns
 from hark.bench.protocols import Dialect, Message, Sending
 from hark.bench.schedule import PAUSE, Length, Plan, Script, script
 from hark.bench.socket import Socket, masked
@@ -200,14 +200,22 @@ async def _wait(
     talkers: Sequence[_Session], end: float, limit_s: float | None, patience_s: float, on_second: Callable[[], None]
 ) -> None:
     clock = asyncio.get_running_loop().time
-    playing = [talker.played for talker in talkers]
-    while (now := clock()) < end + patience_s:
+    while clock() < end + patience_s:
         for talker in talkers:
             talker.notice_close()
-        on_second()
-        if limit_s is not None and hopeless(playing, now, limit_s):
+        await asyncio.to_thread(on_second)
+        if limit_s is not None and await _hopeless(talkers, limit_s):
             return
         spoken = all(talker.spoken for talker in talkers)
-        if spoken and all(answer.texts for played in playing for answer in answers(played)):
+        if spoken and all(answer.texts for talker in talkers for answer in answers(talker.played)):
             return
-        await asyncio.sleep(min(LOOK_EVERY_S, max(0.05, end - now)))
+        await asyncio.sleep(min(LOOK_EVERY_S, max(0.05, end - clock())))
+
+
+async def _hopeless(talkers: Sequence[_Session], limit_s: float, share: float = 0.95) -> bool:
+    """Whether so many turns are late by now that the rest cannot mend it. Frames leave while it counts."""
+    clock, late = asyncio.get_running_loop().time, 0
+    for talker in talkers:
+        late += late_turns(talker.played, clock(), limit_s)
+        await asyncio.sleep(0)
+    return late > (1 - share) * sum(len(talker.played.script.turns) for talker in talkers)
