@@ -39,14 +39,14 @@ import hark
 import rivals
 from accuracy import machine
 from hark.bench.clips import Wanted, find_clips, silero
-from hark.bench.load import Level, Limit, climb, figures, level, ms
+from hark.bench.load import Level, Limit, climb, figures, level, ms, undecided
 from hark.bench.measures import Played, answers, items_of, percentile
 from hark.bench.peers import DIALECTS
 from hark.bench.player import Stock, Target, play
 from hark.bench.processes import Running, serving
 from hark.bench.protocols import OpenAI, Sending
 from hark.bench.ramp import Ramp
-from hark.bench.schedule import PAUSE, Plan, Script, script
+from hark.bench.schedule import PAUSE, Length, Plan, Script, script
 from hark.bench.scoring import Score, score
 from hark.compute.scheduler import usable_cores
 from hark.core.work import SAMPLE_RATE
@@ -109,7 +109,7 @@ class Bench:
         ramp = Ramp(start, 4096)
         tried = await climb(play_level, ramp, lambda one: _tell(name, one))
         self.levels[name] = [figures(one) for one in tried]
-        return None if any(one.sums.late for one in tried) else ramp.best
+        return None if undecided(tried) else ramp.best
 
 
 def _tell(name: str, one: Level) -> None:
@@ -155,9 +155,20 @@ async def _one_session(bench: Bench, silence_ms: int, seconds: float) -> list[tu
     async with serving() as running:
         target = _target(running, Sending(silence_ms=silence_ms))
         stock = Stock(bench.clips, target)
-        [played] = await play(target, stock, Plan(seconds=seconds), 1)
+        one = _only(Plan(seconds=seconds + 60), stock, _spread(stock.lengths, seconds), 0)
+        [played] = await play(target, stock, Plan(seconds=len(one.frames) / 10), 1, scripts=[one])
     items = [item for item in items_of(played.heard).values() if item.started and item.stopped and item.done]
     return [(_length(played, item.end_s or 0.0, item.started or 0.0), item.done - item.stopped) for item in items]  # type: ignore[operator]
+
+
+def _spread(lengths: list[Length], seconds: float) -> list[int]:
+    """Clips of all lengths, as many as there is time for."""
+    order = sorted(range(len(lengths)), key=lambda clip: lengths[clip].frames)
+    for count in range(len(order), 1, -1):
+        chosen = [order[round(place * (len(order) - 1) / (count - 1))] for place in range(count)]
+        if sum(lengths[clip].frames + 20 for clip in chosen) * PLAN.frame_samples / SAMPLE_RATE <= seconds:
+            return chosen
+    return order[:1]
 
 
 def _length(played: Played, end_s: float, started: float) -> float:
@@ -186,7 +197,7 @@ async def capacity(bench: Bench) -> None:
     bench.found["sessions_at_p95_1s"] = most
     if most:
         bench.found |= _words(bench, calm[1], heard[most])
-        carried = next(row for row in reversed(bench.levels["hark"]) if row["sessions"] == most)
+        carried = next(row for row in bench.levels["hark"] if row["sessions"] == most and row["carried"])
         bench.found["server_mb_at_capacity"] = carried["server_mb"]
         bench.found["first_delta_ms_median_at_capacity"] = carried["started_to_first_delta_ms"]["p50"]
 
@@ -197,7 +208,7 @@ async def _each_clip_once(bench: Bench, running: Running, sessions: int = 6) -> 
     shares = [share for share in shares if share]
     frames = max(sum(bench.stock.lengths[clip].frames for clip in share) + 22 * len(share) for share in shares) + 200
     plan = Plan(seconds=frames / 10)
-    scripts = [_only(plan, bench, share, number) for number, share in enumerate(shares)]
+    scripts = [_only(plan, bench.stock, share, number) for number, share in enumerate(shares)]
     seconds = max(script_.turns[-1].until for script_ in scripts) / SAMPLE_RATE
     played: list[Played] = []
     one = await level(
@@ -207,9 +218,9 @@ async def _each_clip_once(bench: Bench, running: Running, sessions: int = 6) -> 
     return one, played
 
 
-def _only(plan: Plan, bench: Bench, share: list[int], number: int) -> Script:
+def _only(plan: Plan, stock: Stock, share: list[int], number: int) -> Script:
     """These clips, each once."""
-    whole = script(plan, [bench.stock.lengths[clip] for clip in share], number)
+    whole = script(plan, [stock.lengths[clip] for clip in share], number)
     turns = whole.turns[: len(share)]
     last = turns[-1].until // plan.frame_samples
     return Script(

@@ -60,9 +60,10 @@ def test_the_search_says_the_most(folder, server, capsys, monkeypatch):
 
 def test_a_late_load_generator_is_no_result(folder, server, capsys, monkeypatch):
     monkeypatch.setattr("hark.bench.measures.LATE_S", -1.0)
-    assert bench_command(folder, url=server.url, start=1, seconds=6) == FAILED
+    assert bench_command(folder, url=server.url, start=1, seconds=6, limit_ms=1) == FAILED
     out, err = capsys.readouterr()
     assert "Carried" not in out
+    assert err.count("1 sessions: p95") == 2  # tried once more
     assert "no result" in err
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -92,19 +92,27 @@ async def level(
 
 
 async def climb(
-    play_level: Callable[[int], Any], ramp: Ramp, on_level: Callable[[Level], None] = lambda _: None
+    play_level: Callable[[int], Coroutine[Any, Any, Level]],
+    ramp: Ramp,
+    on_level: Callable[[Level], None] = lambda _: None,
 ) -> list[Level]:
-    """Every level that was tried. Ends early where the load generator was late: then nothing can be said."""
+    """Every level that was tried. One that was not carried while the load generator was late is tried once more; if
+    that happens again the climb ends there, for nothing can be said (`undecided`)."""
     levels: list[Level] = []
-    while (sessions := ramp.next()) is not None:
-        one: Level = await play_level(sessions)
+    while (sessions := ramp.next()) is not None and not undecided(levels):
+        one = await play_level(sessions)
         levels.append(one)
         on_level(one)
-        if one.sums.late:
-            break
-        ramp.record(sessions, carried=one.carried)
+        if one.carried or not one.sums.late:
+            ramp.record(sessions, carried=one.carried)
         await asyncio.sleep(BREATH_S)
     return levels
+
+
+def undecided(levels: Sequence[Level]) -> bool:
+    """Whether the last level was tried twice in vain. Lateness only adds to latencies, so what was carried was."""
+    vain = [one.sums.late and not one.carried for one in levels[-2:]]
+    return len(vain) == 2 and all(vain) and levels[-1].sessions == levels[-2].sessions
 
 
 def _usage(pid: int | None) -> Usage | None:

@@ -1,13 +1,15 @@
 """Plays many sessions at once in real time, on one event loop, and writes down what each heard.
 
-Rule: a frame leaves at its time or as soon after as the loop gets to it, and how long after is written down; nothing
-waits for the server. All sessions are open before the first frame leaves.
+Rule: a frame leaves at its time or as soon after as the loop gets to it, and how long after is written down, by a clock
+of its own: uvloop's stands still while it works; nothing waits for the server. All sessions are open before the first
+frame leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -131,7 +133,7 @@ class _Session:
             self._say(self._socket.closed)
 
     def _say(self, message: str) -> None:
-        self.played.heard.append(Trouble(self._loop.time(), "", message))
+        self.played.heard.append(Trouble(time.monotonic(), "", message))
         self._ready.set()
 
     def _hear(self, message: Message, at: float) -> None:
@@ -141,10 +143,10 @@ class _Session:
 
     def _schedule(self) -> None:
         due = self.played.zero + self.played.script.arrivals[self._next]
-        self._timer = self._loop.call_at(due, self._send, due)
+        self._timer = self._loop.call_later(max(0.0, due - time.monotonic()), self._send, due)
 
     def _send(self, due: float) -> None:
-        played, now = self.played, self._loop.time()
+        played, now = self.played, time.monotonic()
         played.sent.append(now)
         played.lateness.append(now - due)
         frame = self._frames[self._next]
@@ -183,8 +185,7 @@ async def play(
                 return await talker.open()
 
         there = await asyncio.gather(*map(opened, talkers))
-        clock = asyncio.get_running_loop().time
-        zero = clock() + HEAD_START_S
+        zero = time.monotonic() + HEAD_START_S
         for talker, open_ in zip(talkers, there, strict=True):
             if open_:
                 talker.start(zero)
@@ -199,8 +200,7 @@ async def play(
 async def _wait(
     talkers: Sequence[_Session], end: float, limit_s: float | None, patience_s: float, on_second: Callable[[], None]
 ) -> None:
-    clock = asyncio.get_running_loop().time
-    while clock() < end + patience_s:
+    while time.monotonic() < end + patience_s:
         for talker in talkers:
             talker.notice_close()
         await asyncio.to_thread(on_second)
@@ -209,13 +209,13 @@ async def _wait(
         spoken = all(talker.spoken for talker in talkers)
         if spoken and all(answer.texts for talker in talkers for answer in answers(talker.played)):
             return
-        await asyncio.sleep(min(LOOK_EVERY_S, max(0.05, end - clock())))
+        await asyncio.sleep(min(LOOK_EVERY_S, max(0.05, end - time.monotonic())))
 
 
 async def _hopeless(talkers: Sequence[_Session], limit_s: float, share: float = 0.95) -> bool:
     """Whether so many turns are late by now that the rest cannot mend it. Frames leave while it counts."""
-    clock, late = asyncio.get_running_loop().time, 0
+    late = 0
     for talker in talkers:
-        late += late_turns(talker.played, clock(), limit_s)
+        late += late_turns(talker.played, time.monotonic(), limit_s)
         await asyncio.sleep(0)
     return late > (1 - share) * sum(len(talker.played.script.turns) for talker in talkers)

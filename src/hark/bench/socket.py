@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from typing import cast
 from urllib.parse import urlsplit
@@ -37,7 +38,6 @@ class Socket(asyncio.Protocol):
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed: str | None = None
         self._on_message = on_message
-        self._clock = asyncio.get_running_loop().time
         self._protocol = ClientProtocol(parse_uri(url), max_size=None)
         self._key = api_key
         self._transport: asyncio.Transport | None = None
@@ -78,7 +78,7 @@ class Socket(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        at = self._clock()
+        at = time.monotonic()
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame):

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from hark.bench.clips import Clip, Wanted, find_clips, silero
 from hark.bench.histogram import histograms, said
-from hark.bench.load import Level, Limit, climb, figures, level
+from hark.bench.load import Level, Limit, climb, figures, level, undecided
 from hark.bench.measures import LATE_S, percentile
 from hark.bench.peers import DIALECTS
 from hark.bench.player import Stock, Target
@@ -177,7 +177,7 @@ def _clips(folder: Path | None, wanted: Wanted) -> list[Clip]:
 
 async def _measure(target: Target, stock: Stock, asked: Asked, pid: int | None, progress: Console) -> list[Level]:
     def tell(one: Level) -> None:
-        how = "not counted" if one.sums.late else "carried" if one.carried else "too many"
+        how = "carried" if one.carried else "not counted" if one.sums.late else "too many"
         share = round(100 * asked.limit.share)
         progress.print(
             f"{one.sessions} sessions: p{share} {said(percentile(one.sums.final, asked.limit.share))}, {how}"
@@ -194,12 +194,12 @@ async def _measure(target: Target, stock: Stock, asked: Asked, pid: int | None, 
 
 
 def _report(levels: list[Level], asked: Asked, console: Console, progress: Console, files: Files) -> int:
-    carried = [one for one in levels if one.carried and not one.sums.late]
+    carried = [one for one in levels if one.carried]
     shown = max(carried, key=lambda one: one.sessions) if carried and asked.sessions is None else levels[-1]
     title = f"{shown.sessions} sessions, {asked.plan.seconds:g} s each"
     console.print(_table(title, shown))
     console.print(_account(shown), soft_wrap=True)
-    late = any(one.sums.late for one in levels)
+    late = undecided(levels) if asked.sessions is None else levels[-1].sums.late
     if late:
         progress.print(
             f"hark bench: no result. The load generator was late: 1 frame in 100 left {1000 * LATE_S:.0f} ms or more "
