@@ -70,7 +70,7 @@ async def level(
     before, started, own = _usage(pid), time.monotonic(), time.process_time()
     played = await play(
         target, stock, plan, sessions,
-        limit_s=None if patient else limit.seconds, patience_s=max(5.0, 2 * limit.seconds), on_second=watch,
+        limit_s=None if patient else limit.seconds, patience_s=min(20.0, max(5.0, 2 * limit.seconds)), on_second=watch,
         scripts=scripts,
     )  # fmt: skip
     seconds, after = time.monotonic() - started, _usage(pid)

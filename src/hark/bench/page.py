@@ -30,7 +30,8 @@ def written(page: str, run: Run) -> str:
 
 def tables(run: Run) -> Iterator[str]:
     """The lines between the marks."""
-    words = "" if run.get("word_error_rate_loaded") is not None else ", whose words are not known"
+    unknown = run.get("sessions_at_p95_1s") and run.get("word_error_rate_loaded") is None
+    words = ", whose words are not known" if unknown else ""
     yield (
         f"{run['machine']}, {run['cores']} cores used, Python {run['python']}, version {run['hark']}; {run['clips']} "
         f"clips, {run['clip_seconds']:.0f} s of speech{words}. The run took {run['run_seconds'] / 60:.0f} minutes."
