@@ -128,7 +128,7 @@ def rates(clips: list[Clip], audio: Callable[[Clip], Audio]) -> list[dict[str, A
         for spoken in talkers.values():
             check, ids = PaceCheck(declared), count()
             for stretch in stretches(spoken, declared / true, scorer):
-                request = Transcribe(next(ids), "moonshine", stretch, final=True)
+                request = Transcribe(next(ids), "moonshine", stretch)
                 check.hear(request, engine.transcribe([Utterance(stretch)])[0])
                 while trial := check.request(next(ids), 0.0):
                     tally["trials"] += 1

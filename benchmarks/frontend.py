@@ -32,7 +32,17 @@ from hark.audio.files import read_audio
 from hark.audio.intake import wire_bytes
 from hark.core import messages as m
 from hark.core.settings import ModelCard, NoiseReduction, SessionSettings, TurnDetection
-from hark.core.work import SAMPLE_RATE, Audio, Hypothesis, Result, ScoreVoice, Transcribe, Transcribed, VoiceScored
+from hark.core.work import (
+    SAMPLE_RATE,
+    Audio,
+    Hypothesis,
+    Result,
+    ScoreVoice,
+    Transcribe,
+    Transcribed,
+    Urge,
+    VoiceScored,
+)
 from hark.models.base import LoadOptions
 from hark.models.pull import models_folder
 from hark.models.silero import Silero
@@ -153,7 +163,7 @@ class Talker:
                     wanted.append(output)
                 elif isinstance(output, Transcribe):
                     inbox.append(Transcribed(output.id, Hypothesis(())))
-                else:
+                elif not isinstance(output, Urge):
                     self.turns += isinstance(output, m.SpeechStopped)
                     began = time.perf_counter()
                     ga.encode(output, self._new_id)

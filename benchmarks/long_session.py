@@ -44,6 +44,7 @@ from hark.core.work import (
     Token,
     Transcribe,
     Transcribed,
+    Urge,
     VoiceScored,
 )
 from hark.models.base import LoadOptions
@@ -131,6 +132,8 @@ class Talk:
                     case Transcribe():
                         words = round(len(output.audio) / SAMPLE_RATE * WORDS_A_SECOND)
                         inbox.append(Transcribed(output.id, Hypothesis((Token(" word", -0.1),) * words)))
+                    case Urge():
+                        pass
                     case _:
                         self._turns += isinstance(output, m.TranscriptCompleted)
                         ga.encode(output, self._new_id)

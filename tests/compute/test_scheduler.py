@@ -6,7 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from hark.compute.scheduler import LocalCompute, usable_cores
+from hark.compute.cores import usable_cores
+from hark.compute.scheduler import LocalCompute
 from hark.core.work import (
     Hypothesis,
     JudgeTurn,
@@ -69,8 +70,8 @@ async def result(compute, work):
     return await answer
 
 
-def transcribe(name, **hints):
-    return Transcribe(id=4, engine=name, audio=SOUND, final=True, **hints)
+def transcribe(name, number=4, **hints):
+    return Transcribe(id=number, engine=name, audio=SOUND, **hints)
 
 
 def test_each_kind_of_work_goes_to_its_model(tmp_path):
@@ -178,6 +179,30 @@ def test_engines_may_use_every_core_unless_told_otherwise(tmp_path):
     assert sorted(options.threads for options in loads) == sorted((1, usable_cores()))
 
 
+@pytest.mark.parametrize(
+    ("threads", "each", "callers", "granted"),
+    [(1, 1, 1, 1), (4, 1, 4, 1), (5, 2, 2, 2), (2, 4, 1, 2), (64, 1, 64, 1), (4, None, 1, 4)],
+)
+def test_cores_are_shared_out_among_callers(tmp_path, threads, each, callers, granted):
+    loaded = []
+
+    def load(options):
+        loaded.append(options.threads)
+        return Hints(options)
+
+    model = EngineModel(ModelSpec("shared", "for this test", "MIT", threads=each), load)
+
+    async def run():
+        compute = LocalCompute(MODELS | {"shared": model}, scorer="scripted-vad", folder=tmp_path, threads=threads)
+        await compute.start("shared")
+        strain = compute.strain()
+        await asyncio.to_thread(compute.stop)
+        return strain.callers
+
+    assert asyncio.run(run()) == callers
+    assert loaded == [granted]
+
+
 def test_start_says_why_a_model_cannot_be_loaded(tmp_path):
     async def scenario(compute):
         with pytest.raises(OperatorError, match=r"Run hark pull\."):
@@ -214,8 +239,8 @@ def test_a_session_that_is_gone_gets_nothing_more(tmp_path):
         results = []
         stays = asyncio.create_task(result(compute, transcribe("gated")))
         await asyncio.to_thread(busy.wait, PATIENCE_S)
-        for _ in range(5):
-            compute.submit(transcribe("gated"), results.append)
+        for number in range(5):
+            compute.submit(transcribe("gated", number), results.append)
         assert compute.waiting == 5
         compute.withdraw(results.append)
         assert compute.waiting == 0

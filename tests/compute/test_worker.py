@@ -6,8 +6,9 @@ import threading
 import numpy as np
 import pytest
 
+from hark.compute.batching import Limits
 from hark.compute.worker import Worker
-from hark.core.work import Hypothesis, Transcribe, Transcribed, WorkFailed
+from hark.core.work import Hypothesis, Transcribe, Transcribed, Urge, Urgency, WorkFailed
 from hark.errors import ModelError, OperatorError
 
 PATIENCE_S = 20
@@ -15,7 +16,7 @@ POISON = 7
 
 
 def work(number, length=100):
-    return Transcribe(id=number, engine="any", audio=np.zeros(length, np.float32), final=True)
+    return Transcribe(id=number, engine="any", audio=np.zeros(length, np.float32))
 
 
 class Echo:
@@ -60,9 +61,9 @@ class Answers:
         return {result.id: result for result in self.results}
 
 
-def with_worker(load, scenario, max_batch=8):
+def with_worker(load, scenario, max_batch=8, callers=1):
     async def run():
-        worker = Worker("echo", load, max_batch)
+        worker = Worker("echo", load, Limits(max_batch, callers=callers))
         try:
             return await scenario(worker)
         finally:
@@ -204,6 +205,49 @@ def test_withdrawn_work_is_never_run():
     assert model.batches == [[0], [4]]
 
 
+def test_what_has_ended_does_not_wait_for_what_its_session_asked_before():
+    model = Echo()
+    model.gate.clear()
+
+    async def scenario(worker):
+        answers = Answers()
+        worker.submit(Transcribe(0, "any", np.zeros(100, np.float32), Urgency.GROWING), answers.deliver)
+        assert await asyncio.to_thread(model.entered.wait, PATIENCE_S)
+        worker.submit(Transcribe(1, "any", np.zeros(100, np.float32), Urgency.GROWING, replaces=0), answers.deliver)
+        worker.submit(Transcribe(2, "any", np.zeros(100, np.float32), Urgency.PAUSED, replaces=1), answers.deliver)
+        worker.urge(Urge(2, Urgency.ENDED), answers.deliver)
+        async with asyncio.timeout(PATIENCE_S):
+            while [2] not in model.batches:
+                await asyncio.sleep(0)
+        model.gate.set()
+        await answers.wait(2)
+
+    with_worker(model.load, scenario, callers=2)
+    assert model.batches == [[0], [2]]
+
+
+def test_a_model_is_loaded_once_for_all_its_callers():
+    model, loads = Echo(), []
+    model.gate.clear()
+
+    def load():
+        loads.append(threading.get_ident())
+        return model.run
+
+    async def scenario(worker):
+        answers = Answers()
+        for number, length in enumerate((100, 1_000, 10_000)):  # too unlike for one batch
+            worker.submit(work(number, length), answers.deliver)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(model.batches) < 3:
+                await asyncio.sleep(0)
+        model.gate.set()
+        await answers.wait(3)
+
+    with_worker(load, scenario, callers=3)
+    assert len(loads) == 1
+
+
 def test_stop_ends_the_thread_after_the_batch_that_runs():
     model = Echo()
 
@@ -228,7 +272,7 @@ def test_a_loop_that_has_closed_is_nobody_s_loss():
     workers = []
 
     async def leave():
-        worker = Worker("echo", model.load, 8)
+        worker = Worker("echo", model.load, Limits())
         workers.append(worker)
         await held(worker, model, Answers())
 

@@ -21,6 +21,8 @@ from hark.core.work import (
     Transcribe,
     Transcribed,
     TurnJudged,
+    Urge,
+    Urgency,
     VoiceScored,
     Work,
     WorkFailed,
@@ -77,6 +79,7 @@ class Rehearsal:
         )
         self.events: list[m.Event] = []
         self.asked: list[Work] = []
+        self.urged: list[Urge] = []
         self.waiting: dict[type, deque[Work]] = {lane: deque() for lane in LANES}
         self.fail: Callable[[Work], bool] = lambda work: False
         self._collect()
@@ -130,7 +133,11 @@ class Rehearsal:
 
     def requests(self, *, final: bool) -> list[Transcribe]:
         """What the engine was asked so far."""
-        return [work for work in self.asked if isinstance(work, Transcribe) and work.final == final]
+        return [
+            work
+            for work in self.asked
+            if isinstance(work, Transcribe) and (work.urgency is not Urgency.GROWING) == final
+        ]
 
     def set(self, **changed: object) -> Rehearsal:
         """Update the settings by a patch of these fields."""
@@ -143,7 +150,13 @@ class Rehearsal:
         for output in self.session.outputs():
             if isinstance(output, Work):
                 self.asked.append(output)
-                self.waiting[type(output)].append(output)
+                waiting = self.waiting[type(output)]
+                replaced = [work for work in waiting if work.id == getattr(output, "replaces", None)]
+                for work in replaced:
+                    waiting.remove(work)
+                waiting.append(output)
+            elif isinstance(output, Urge):
+                self.urged.append(output)
             else:
                 self.events.append(output)
 

@@ -5,7 +5,7 @@ import pytest
 
 from hark.core import messages as m
 from hark.core.settings import TurnDetection, TurnDetectionPatch
-from hark.core.work import ScoreVoice, Transcribe, VoiceScored
+from hark.core.work import ScoreVoice, Transcribe, Urgency, VoiceScored
 from hark.session.frontend import MAX_WINDOWS, SCORER_PATIENCE_S
 from hark.session.session import MAX_BACKLOG_S, MAX_WAITING, STALL_S
 from hark.session.transcribing import ENGINE_PATIENCE_S
@@ -86,8 +86,8 @@ def failing(*times):
 
     def fail(work):
         nonlocal count
-        count += isinstance(work, Transcribe) and work.final
-        return isinstance(work, Transcribe) and work.final and count in times
+        count += isinstance(work, Transcribe) and work.urgency is not Urgency.GROWING
+        return isinstance(work, Transcribe) and work.urgency is not Urgency.GROWING and count in times
 
     return fail
 
@@ -116,7 +116,7 @@ def test_failures_far_apart_do_not_add_up():
 
 def test_partials_that_fail_cost_nothing():
     stage = staged(SERVER)
-    stage.fail = lambda work: isinstance(work, Transcribe) and not work.final
+    stage.fail = lambda work: isinstance(work, Transcribe) and work.urgency is Urgency.GROWING
     assert ends(stage.hear(turn(*WORDS))) == [" ".join(WORDS)]
     assert len(stage.said(m.TranscriptDelta)) == 1
 
@@ -125,7 +125,8 @@ def test_an_engine_that_does_not_answer():
     stage = staged(SERVER).hear(turn("alpha"), answering=False).score_all()
     stage.wait(ENGINE_PATIENCE_S + 1)
     assert ends(stage) == []
-    assert len(stage.waiting[Transcribe]) == 2, "it is asked once more"
+    assert len(stage.requests(final=True)) == 2, "it is asked once more"
+    assert len(stage.waiting[Transcribe]) == 1, "in the place of the first"
     stage.wait(ENGINE_PATIENCE_S)
     assert ends(stage) == ["The model did not answer within 60 s."]
     stage.answer_all()

@@ -8,7 +8,7 @@ from hark.audio.formats import SAMPLE_BYTES
 from hark.audio.intake import wire_bytes
 from hark.core import messages as m
 from hark.core.settings import AudioFormat, NoiseReduction, SessionSettings, TurnDetection
-from hark.core.work import WINDOW_SAMPLES, ScoreVoice, Transcribe
+from hark.core.work import WINDOW_SAMPLES, ScoreVoice, Transcribe, Urgency
 from hark.session.frontend import FrontEnd
 from hark.session.jobs import LEAD
 from rehearsal import PCM_16K, Rehearsal, pcm, say
@@ -141,7 +141,7 @@ def test_a_commit_in_mid_word_holds_the_audio_to_its_last_sample(wire, noise_red
     spoken = wire_bytes(say(640, "alpha", "bravo", "charlie"), wire.encoding, wire.rate)
     stage.give(m.AppendAudio(audio=spoken)).score_all().give(m.CommitAudio())
     stage.give(m.AppendAudio(audio=bytes(8_000))).answer_all()
-    work = next(work for work in stage.asked if isinstance(work, Transcribe) and work.final)
+    work = next(work for work in stage.asked if isinstance(work, Transcribe) and work.urgency is not Urgency.GROWING)
     assert len(work.audio) == (1_240 - 640) * 16 + LEAD
     assert np.abs(work.audio[-64:-16]).min() > 0.01, "the square wave of the word, and no silence in its place"
     [done] = stage.said(m.TranscriptCompleted)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hark.core.work import SAMPLE_RATE, Hypothesis, ScoreVoice, Token, Transcribe, Transcribed, WorkFailed
+from hark.core.work import SAMPLE_RATE, Hypothesis, ScoreVoice, Token, Transcribe, Transcribed, Urgency, WorkFailed
 from hark.errors import ModelError
 from hark.models.scripted import WORDS
 from hark.session.pace import TRIALS, PaceCheck, others, played_at
@@ -13,7 +13,7 @@ DECLARED = 24_000
 
 
 def final(seconds):
-    return Transcribe(1, "engine", np.zeros(round(seconds * SAMPLE_RATE), np.float32), final=True, language="en")
+    return Transcribe(1, "engine", np.zeros(round(seconds * SAMPLE_RATE), np.float32), language="en")
 
 
 def words(number, sure):
@@ -30,7 +30,7 @@ def play(check, true_rate, *, seconds=6.0, pace=3.0, sure=-0.1, turns=5, model=N
         check.hear(final(seconds / speed), model(abs(np.log(speed))))
         while trial := check.request(next(ids), 0.0):
             trials += 1
-            assert not trial.final
+            assert trial.urgency is Urgency.GROWING
             played = len(trial.audio) / SAMPLE_RATE  # what would be `seconds` at the right rate
             check.accept(Transcribed(trial.id, model(abs(np.log(seconds / played)))))
     return trials
@@ -111,7 +111,7 @@ def test_a_session_asks_when_it_asks_nothing_else_and_says_nothing():
     assert judging.events == quiet.events
     trials = [work for work in judging.asked if isinstance(work, Transcribe)][len(quiet.requests(final=False)) + 1 :]
     assert len(trials) == 2, "8000 and 24000: within a factor of two of 16000"
-    assert not any(work.final for work in trials)
+    assert {work.urgency for work in trials} == {Urgency.GROWING}
     assert judging.session.take_notice() is None, "scripted models are as sure at any speed"
 
 
@@ -122,7 +122,7 @@ def test_what_it_finds_goes_to_the_log():
         while stage.waiting[Transcribe]:
             work = stage.waiting[Transcribe].popleft()
             lengths.append(len(work.audio))
-            sure = -0.1 if len(work.audio) > 1.5 * lengths[0] and not work.final else -0.5
+            sure = -0.1 if len(work.audio) > 1.5 * lengths[0] and work.urgency is Urgency.GROWING else -0.5
             stage.session.receive(Transcribed(work.id, words(40, sure)), stage.now)
             stage._collect()
     notice = stage.session.take_notice()

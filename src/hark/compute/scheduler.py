@@ -1,5 +1,8 @@
 """Compute on this machine: a worker for the voice scorer, one for the turn judge, one for each transcription model.
 
+Cores are shared out by what was measured (docs/performance.md): a model that says so is called by several threads at
+once, each with a batch of its own, since a second thread for one batch makes it hardly faster.
+
 Rule: `start` loads what every session needs, so that a server that accepts sessions can serve them; any other model is
 loaded by its first request, and `session.created` never waits for it. Sessions can do without the judge, so one that
 cannot be loaded is a warning.
@@ -9,20 +12,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import assert_never
 
+from msgspec import structs
+
+from hark.compute.batching import Limits
+from hark.compute.cores import usable_cores
 from hark.compute.ticks import Ticks
 from hark.compute.worker import Run, Worker
 from hark.core.work import (
     JudgeTurn,
     Result,
     ScoreVoice,
+    Strain,
     Transcribe,
     Transcribed,
     TurnJudged,
+    Urge,
     VoiceScored,
     Work,
     WorkFailed,
@@ -31,11 +39,6 @@ from hark.errors import ModelError
 from hark.models.base import EngineModel, JudgeModel, LoadOptions, Model, ScorerModel, Utterance
 
 log = logging.getLogger("hark.compute")
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalCompute:
@@ -97,6 +100,18 @@ class LocalCompute:
             case _:
                 assert_never(work)
 
+    def urge(self, urge: Urge, deliver: Callable[[Result], None]) -> None:
+        for worker in self._workers.values():
+            worker.urge(urge, deliver)
+
+    def strain(self) -> Strain:
+        """That of the engine with most to do, and the wait for the voice scorer."""
+        strains = {name: worker.strain() for name, worker in self._workers.items()}
+        engines = [strain for name, strain in strains.items() if isinstance(self._models[name], EngineModel)]
+        hardest = max(engines, key=lambda strain: strain.final, default=Strain())
+        scores = strains.get(self._scorer, Strain())
+        return structs.replace(hardest, scores_wait_s=scores.wait_s)
+
     def withdraw(self, deliver: Callable[[Result], None]) -> None:
         self._voices.withdraw(deliver)
         for worker in self._workers.values():
@@ -115,17 +130,27 @@ class LocalCompute:
     def _worker(self, name: str) -> Worker:
         if name not in self._workers:
             model = self._models[name]
-            self._workers[name] = Worker(name, lambda: self._load(model), model.spec.max_batch)
+            callers, threads = self._share(model)
+            limits = Limits(model.spec.max_batch, model.spec.max_batch_s, callers)
+            self._workers[name] = Worker(name, lambda: self._load(model, threads), limits)
         return self._workers[name]
 
-    def _load(self, model: Model) -> Run:
+    def _share(self, model: Model) -> tuple[int, int]:
+        """How many threads call a model, and how many it has for each call."""
+        if not isinstance(model, EngineModel):
+            return 1, 1
+        each = min(model.spec.threads or self._threads, self._threads)
+        return self._threads // each, each
+
+    def _load(self, model: Model, threads: int) -> Run:
+        options = LoadOptions(self._folder, threads)
         match model:
             case ScorerModel():
-                return _scoring(model, LoadOptions(self._folder, threads=1))
+                return _scoring(model, options)
             case JudgeModel():
-                return _judging(model, LoadOptions(self._folder, threads=1))
+                return _judging(model, options)
             case EngineModel():
-                return _transcribing(model, LoadOptions(self._folder, threads=self._threads))
+                return _transcribing(model, options)
             case _:
                 assert_never(model)
 

@@ -1,7 +1,7 @@
-"""A worker owns one loaded model and one thread, and is the only one to call the model.
+"""A worker owns one loaded model and the threads that call it: one, or as many at once as the model makes good use of.
 
-Rule: requests wait in one queue; the batch is chosen when the model is free (batching.py). If a batch fails, each of
-its requests is run once more alone, so that a poisonous one fails by itself. Work whose session is gone is never run.
+Rule: requests wait in one queue; the batch is chosen when a thread is free (batching.py). If a batch fails, each of its
+requests is run once more alone, so that a poisonous one fails by itself. Work whose session is gone is never run.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from hark.compute.batching import next_batch
-from hark.core.work import Result, Work, WorkFailed
+from hark.compute.batching import Entry, Limits, Queue
+from hark.compute.load import Load
+from hark.core.work import Result, Strain, Urge, Urgency, Work, WorkFailed
 from hark.errors import HarkError, ModelError
 
 log = logging.getLogger("hark.compute")
@@ -24,44 +26,75 @@ Run: TypeAlias = Callable[[Sequence[Work]], list[Result]]
 STOP_PATIENCE_S: Final = 10.0
 
 
-class Worker:
-    """`load` gives the function that runs a batch; it is called in the thread, and if it fails, so does all work."""
+class _Asker(NamedTuple):
+    """Who is told of a result, and where."""
 
-    def __init__(self, name: str, load: Callable[[], Run], max_batch: int) -> None:
+    deliver: Deliver
+    loop: asyncio.AbstractEventLoop
+
+
+class Worker:
+    """`load` gives the function that runs a batch; it is called in a thread, and if it fails, so does all work."""
+
+    def __init__(self, name: str, load: Callable[[], Run], limits: Limits) -> None:
         self.name = name
         self.loaded: Future[None] = Future()
         self.loaded.set_running_or_notify_cancel()  # who waits for it may give up; the thread sets it all the same
         self._load = load
-        self._max_batch = max_batch
-        self._waiting: list[tuple[Work, Deliver, asyncio.AbstractEventLoop]] = []
+        self._limits = limits
+        self._queue: Queue[_Asker] = Queue(limits)
+        self._history = Load(limits.callers)
         self._wake = threading.Condition()
         self._stopped = False
-        self._thread = threading.Thread(target=self._main, name=f"hark-{name}", daemon=True)
-        self._thread.start()
+        self._threads: list[threading.Thread] = []
+        self._start(self._main)
 
     @property
     def waiting(self) -> int:
         """How many requests wait for the model."""
         with self._wake:
-            return len(self._waiting)
+            return len(self._queue)
 
     def submit(self, work: Work, deliver: Deliver) -> None:
         """Queue `work`; `deliver` is called with its result on the running loop."""
+        asker = _Asker(deliver, asyncio.get_running_loop())
         with self._wake:
-            self._waiting.append((work, deliver, asyncio.get_running_loop()))
+            self._queue.add(work, asker, time.monotonic())
+            self._wake.notify()
+
+    def urge(self, urge: Urge, deliver: Deliver) -> None:
+        asker = _Asker(deliver, asyncio.get_running_loop())
+        with self._wake:
+            self._queue.urge(urge, asker, time.monotonic())
             self._wake.notify()
 
     def withdraw(self, deliver: Deliver) -> None:
+        asker = _Asker(deliver, asyncio.get_running_loop())
         with self._wake:
-            self._waiting = [entry for entry in self._waiting if entry[1] != deliver]
+            self._queue.withdraw(asker)
+
+    def strain(self) -> Strain:
+        with self._wake:
+            return self._history.strain(time.monotonic())
 
     def stop(self) -> None:
-        """End the thread after the batch that is running."""
+        """End the threads after the batches that are running."""
         with self._wake:
             self._stopped = True
-            self._waiting.clear()
-            self._wake.notify()
-        self._thread.join(STOP_PATIENCE_S)
+            self._queue.clear()
+            self._wake.notify_all()
+            threads = self._threads[:]
+        patient_until = time.monotonic() + STOP_PATIENCE_S
+        for thread in threads:
+            thread.join(max(0.0, patient_until - time.monotonic()))
+
+    def _start(self, main: Callable[[], None]) -> None:
+        with self._wake:
+            if self._stopped:
+                return
+            thread = threading.Thread(target=main, name=f"hark-{self.name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _main(self) -> None:
         try:
@@ -74,22 +107,33 @@ class Worker:
             run = _always_fails(failure)
         else:
             self.loaded.set_result(None)
-        while batch := self._next():
-            results = self._attempt(run, [work for work, _, _ in batch])
-            for (_, deliver, loop), result in zip(batch, results, strict=True):
-                _hand_over(loop, deliver, result)
+            for _ in range(self._limits.callers - 1):
+                self._start(lambda: self._serve(run))
+        self._serve(run)
 
-    def _next(self) -> list[tuple[Work, Deliver, asyncio.AbstractEventLoop]]:
+    def _serve(self, run: Run) -> None:
+        while batch := self._next():
+            began = time.monotonic()
+            results = self._attempt(run, [entry.work for entry in batch])
+            with self._wake:
+                now = time.monotonic()
+                self._history.ran(now, now - began, batch[0].urgency)
+                self._queue.done(batch)
+                self._wake.notify()
+            for entry, result in zip(batch, results, strict=True):
+                _hand_over(entry.session, result)
+
+    def _next(self) -> list[Entry[_Asker]]:
         with self._wake:
-            while not self._waiting and not self._stopped:
+            while not self._stopped:
+                if batch := self._queue.take():
+                    now = time.monotonic()
+                    for entry in batch:
+                        if entry.urgency is Urgency.ENDED:
+                            self._history.waited(now, now - entry.since)
+                    return batch
                 self._wake.wait()
-            if self._stopped:
-                return []
-            chosen = next_batch([work for work, _, _ in self._waiting], self._max_batch)
-            batch = [self._waiting[index] for index in chosen]
-            taken = set(chosen)
-            self._waiting = [entry for index, entry in enumerate(self._waiting) if index not in taken]
-            return batch
+            return []
 
     def _attempt(self, run: Run, batch: list[Work]) -> list[Result]:
         try:
@@ -110,8 +154,8 @@ def _always_fails(failure: HarkError) -> Run:
     return run
 
 
-def _hand_over(loop: asyncio.AbstractEventLoop, deliver: Deliver, result: Result) -> None:
+def _hand_over(asker: _Asker, result: Result) -> None:
     try:
-        loop.call_soon_threadsafe(deliver, result)
+        asker.loop.call_soon_threadsafe(asker.deliver, result)
     except RuntimeError:  # the loop was closed while the model ran: nobody is left to hear it
         log.debug("a result came after its event loop had closed")

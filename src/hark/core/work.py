@@ -7,6 +7,7 @@ Audio is always mono float32 in [-1, 1] at 16,000 samples a second.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
@@ -67,18 +68,28 @@ class ScoreVoice(Struct, frozen=True):
     state: VoiceState
 
 
+class Urgency(IntEnum):
+    """How soon a transcript is wanted: the least number first."""
+
+    ENDED = 0  # its turn is over, and somebody waits for the text
+    PAUSED = 1  # the talker has paused, and may be done
+    GROWING = 2  # the turn goes on, or it is a recording, which nobody speaks
+
+
 class Transcribe(Struct, frozen=True):
-    """Text of `audio` ([n]) by the engine of this name. Final requests go before partial ones. `draft` is that of the
-    last hypothesis about a shorter part of it."""
+    """Text of `audio` ([n]) by the engine of this name. `draft` is that of the last hypothesis about a shorter part of
+    it. If `replaces`, an earlier request of the same session, still waits, this one takes its place, and that one is
+    never answered."""
 
     id: int
     engine: str
     audio: Audio
-    final: bool
+    urgency: Urgency = Urgency.ENDED
     language: str | None = None
     prompt: str | None = None
     keywords: tuple[str, ...] = ()
     draft: tuple[int, ...] = ()
+    replaces: int | None = None
 
 
 class JudgeTurn(Struct, frozen=True):
@@ -89,6 +100,13 @@ class JudgeTurn(Struct, frozen=True):
 
 
 Work: TypeAlias = ScoreVoice | Transcribe | JudgeTurn
+
+
+class Urge(Struct, frozen=True):
+    """The request `id` for a transcript is wanted as soon as this by now. It has no answer of its own."""
+
+    id: int
+    urgency: Urgency
 
 
 class VoiceScored(Struct, frozen=True):
@@ -119,11 +137,27 @@ class WorkFailed(Struct, frozen=True):
 Result: TypeAlias = VoiceScored | Transcribed | TurnJudged | WorkFailed
 
 
+class Strain(Struct, frozen=True):
+    """How hard the models work, by the last seconds. `late`: the share of its time that the busiest engine spent on
+    transcripts for which somebody waited already when they were begun; `final`: on these and on early ones. `wait_s`:
+    how long 19 of 20 of the former waited to be begun, at most; `scores_wait_s`: the same of voice scores. `callers`:
+    how many batches the engine runs at once."""
+
+    late: float = 0.0
+    final: float = 0.0
+    wait_s: float = 0.0
+    scores_wait_s: float = 0.0
+    callers: int = 1
+
+
 class Compute(Protocol):
     """Runs work somewhere, joined with that of other sessions."""
 
     def submit(self, work: Work, deliver: Callable[[Result], None]) -> None:
         """Take `work` and return at once; `deliver` is called once, later, on the caller's event loop."""
+
+    def urge(self, urge: Urge, deliver: Callable[[Result], None]) -> None:
+        """Change the place of a request that was submitted with this `deliver`, if it still waits."""
 
     def withdraw(self, deliver: Callable[[Result], None]) -> None:
         """Forget all work that was submitted with this `deliver`: its session is gone."""

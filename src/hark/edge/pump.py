@@ -13,14 +13,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeAlias
 
+from hark.audio.formats import SAMPLE_BYTES
 from hark.core.messages import AnyCommand, AppendAudio, Event, SessionEnded
-from hark.core.work import Compute, Result, Work
+from hark.core.work import Compute, Result, Urge, Work
 from hark.session.session import Session
 
 log = logging.getLogger("hark.session")
 
 MAX_QUEUED: Final = 64
-MAX_QUEUED_BYTES: Final = 32 * 1024 * 1024
+# Of audio, beside the minute that a session takes in itself; the append that goes over it is still taken.
+MAX_QUEUED_S: Final = 10.0
 # After this many entries other sessions have their turn on the loop.
 BURST: Final = 16
 
@@ -44,10 +46,10 @@ class Pump:
         self._compute = compute
         self._tell = tell
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[_Entry] = deque()
+        self._queue: deque[tuple[_Entry, float]] = deque()  # with its seconds of audio
         self._sleep: asyncio.Future[None] | None = None  # while nothing is queued
         self._room = asyncio.Event()
-        self._queued_bytes = 0
+        self._queued_s = 0.0
         self._behind = False  # what the session said last: nothing that is only queued changes it
         self._timer: asyncio.TimerHandle | None = None
         self._deliver = self._put  # one bound method, so that work can be withdrawn by it
@@ -62,7 +64,9 @@ class Pump:
                     self._sleep = self._loop.create_future()
                     await self._sleep
                 for _ in range(min(BURST, len(self._queue))):
-                    if not self._take(self._queue.popleft()):
+                    entry, seconds = self._queue.popleft()
+                    self._queued_s -= seconds
+                    if not self._take(entry):
                         return None
                 ended = await self._drain()
                 self._behind = self._session.behind
@@ -83,16 +87,16 @@ class Pump:
         self._room.set()
         try:
             async for command in commands:
-                self._queued_bytes += _audio_bytes(command)
-                self._put(command)
+                self._put(command, self._seconds(command))
                 self._regulate()
                 if not self._room.is_set():
                     await self._room.wait()
         finally:
             self._put(_Gone())
 
-    def _put(self, entry: _Entry) -> None:
-        self._queue.append(entry)
+    def _put(self, entry: _Entry, seconds: float = 0.0) -> None:
+        self._queue.append((entry, seconds))
+        self._queued_s += seconds
         if self._sleep is not None and not self._sleep.done():
             self._sleep.set_result(None)
 
@@ -105,7 +109,6 @@ class Pump:
             case _Gone():
                 return False
             case _:
-                self._queued_bytes -= _audio_bytes(entry)
                 self._session.receive(entry, now)
         return True
 
@@ -113,6 +116,9 @@ class Pump:
         for output in self._session.outputs():
             if isinstance(output, Work):
                 self._compute.submit(output, self._deliver)
+                continue
+            if isinstance(output, Urge):
+                self._compute.urge(output, self._deliver)
                 continue
             await self._tell(output)
             if isinstance(output, SessionEnded):
@@ -141,13 +147,15 @@ class Pump:
             self._set_timer()
 
     def _regulate(self) -> None:
-        full = len(self._queue) >= MAX_QUEUED or self._queued_bytes >= MAX_QUEUED_BYTES
+        full = len(self._queue) >= MAX_QUEUED or self._queued_s >= MAX_QUEUED_S
         if full or self._behind:
             self._room.clear()
         else:
             self._room.set()
 
-
-def _audio_bytes(entry: _Entry) -> int:
-    """What counts against the queue's bound: the rest is small, and its number is bounded."""
-    return len(entry.audio) if isinstance(entry, AppendAudio) else 0
+    def _seconds(self, command: AnyCommand) -> float:
+        """Of audio: the rest is small, and its number is bounded."""
+        if not isinstance(command, AppendAudio):
+            return 0.0
+        wire = command.format or self._session.settings.format
+        return len(command.audio) / (wire.rate * SAMPLE_BYTES[wire.encoding])

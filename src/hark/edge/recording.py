@@ -109,7 +109,9 @@ async def listen(
     of it goes on then."""
     view = SessionView(new_id("sess"), int(time.time()), structs.replace(settings, format=WIRE))
     now = asyncio.get_running_loop().time()
-    session = Session(view, find_model=lambda name: card, new_id=new_id, now=now, charge=charge, judges_pace=False)
+    session = Session(
+        view, find_model=lambda name: card, new_id=new_id, now=now, charge=charge, judges_pace=False, live=False
+    )
     ended = await Pump(session, compute, tell=tell).run(recording.commands())
     failure = ended.error if ended is not None else recording.failure or InternalError("A recording broke off.")
     if failure is not None:

@@ -4,12 +4,14 @@ A package registers a `Plugin` under the entry-point group "hark.models"; Hark's
 the entry point must be cheap: heavy imports belong in `load`, which runs in a worker, off the event loop.
 
 Rule: a model is a function of a batch. It keeps nothing of a session; what must be remembered goes in and comes out as
-state. `transcribe` and `score` are called by one thread at a time and may block.
+state. `transcribe` and `score` may block, and are called by one thread at a time, but for engines whose `threads` says
+that they can do with more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -65,7 +67,10 @@ class LoadOptions(Struct, frozen=True):
 
 
 class ModelSpec(Struct, frozen=True):
-    """A model that a plug-in offers. `files` are names in the file catalog that must be pulled before `load`."""
+    """A model that a plug-in offers. `files` are names in the file catalog that must be pulled before `load`. A batch
+    has up to `max_batch` requests, and of several ones up to `max_batch_s` seconds of audio, padding included.
+    `threads`: how many an engine makes good use of in one call; the host then calls it as often at once as it has
+    threads for. None: it is called by one thread at a time, and has all of them."""
 
     name: str
     summary: str
@@ -73,6 +78,8 @@ class ModelSpec(Struct, frozen=True):
     files: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     max_batch: int = 8
+    max_batch_s: float = inf
+    threads: int | None = None
 
 
 class EngineModel(Struct, frozen=True):

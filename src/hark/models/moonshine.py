@@ -88,5 +88,7 @@ def plugin() -> list[EngineModel]:
         files=(NAME,),
         languages=("en",),
         max_batch=8,
+        max_batch_s=8.0,
+        threads=1,
     )
     return [EngineModel(spec, Moonshine)]

@@ -21,7 +21,7 @@ import numpy as np
 from msgspec import Struct
 
 from hark.core.messages import Usage
-from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Hypothesis, Token, to_samples
+from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Hypothesis, Token, Urgency, to_samples
 from hark.errors import HarkError
 from hark.session.buffer import NO_AUDIO, AudioBuffer
 from hark.session.transcript import Transcript
@@ -186,18 +186,35 @@ class Job:
             return max(segment.start, segment.scored - LEAD)
         return max(segment.start, segment.first_voiced - LEAD)
 
-    def request(self) -> Request | None:
-        """What the model should be asked now, if anything."""
+    @property
+    def segment(self) -> int | None:
+        """Where the segment begins that requests are about, or None if there is nothing left to ask."""
+        return self._segments[0].start if self._segments else None
+
+    def urgency(self, stretch: Stretch) -> Urgency:
+        """How soon the answer about this stretch of the first segment is wanted by now."""
+        if not self._segments or stretch != self._segments[0].stretch():
+            return Urgency.GROWING
+        if self.end is not None:
+            return Urgency.ENDED
+        segment = self._segments[0]
+        return Urgency.PAUSED if segment.end is not None or segment.pausing else Urgency.GROWING
+
+    def request(self, under_way: Stretch | None = None, *, early: bool = True) -> Request | None:
+        """What the model should be asked now, if anything. `under_way`: what it was asked of this segment last, and
+        has not answered. `early`: whether anything is to be asked before the segment has ended."""
         if not self._segments:
             return None
         segment = self._segments[0]
         stretch = segment.stretch()
-        if stretch is None or (stretch == segment.answered and (segment.end is None or segment.hypothesis)):
+        if stretch is None or stretch == under_way or not (early or segment.end is not None):
+            return None
+        if stretch == segment.answered and (segment.end is None or segment.hypothesis):
             return None
         draft = segment.hypothesis.draft if segment.hypothesis else ()
         if segment.end is not None or segment.pausing:
             return Request(stretch, True, draft)
-        known = segment.answered.last if segment.answered else stretch.first
+        known = max((asked.last for asked in (segment.answered, under_way) if asked), default=stretch.first)
         step = max(PARTIAL_STEP, (stretch.last - stretch.first) // PARTIAL_SHARE)
         return Request(stretch, False, draft) if stretch.last - known >= step else None
 

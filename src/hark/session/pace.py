@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from hark.audio.resample import Resampler
-from hark.core.work import SAMPLE_RATE, Audio, Hypothesis, Result, Transcribe, Transcribed
+from hark.core.work import SAMPLE_RATE, Audio, Hypothesis, Result, Transcribe, Transcribed, Urgency
 from hark.session.lane import Lane
 
 # Speech that has to be heard before its pace is judged, and the stretch that is tried again.
@@ -87,7 +87,7 @@ class PaceCheck:
         self._trying = self._to_try.pop()
         self._lane.launch(work_id, now)
         audio = played_at(self._said.audio, self._trying / self.rate)
-        return Transcribe(work_id, self._said.engine, audio, final=False, language=self._said.language)
+        return Transcribe(work_id, self._said.engine, audio, Urgency.GROWING, language=self._said.language)
 
     def accept(self, result: Result) -> None:
         """The answer to a trial, or to somebody else's request."""

@@ -3,7 +3,7 @@
 Theory. Commands take effect in the order in which they came. One that is no append waits until every whole window of
 the audio before it has been scored and decided (the commit barrier), and what came after waits behind it; so what a
 commit covers is decided by counting samples, never by how fast anything ran. Three lanes ask for work, each with one
-request in flight: for voice scores, for judgements of pauses, and for transcripts.
+request that counts: for voice scores, for judgements of pauses, and for transcripts.
 
     append   -> front end -> windows with scores -> listening: the detector, and the open job hears them too
     detector -> Started: a job is opened         Stopped: the job's end is known, its item is committed
@@ -30,6 +30,7 @@ from hark.core.work import (
     Result,
     Transcribed,
     TurnJudged,
+    Urge,
     VoiceScored,
     Work,
     WorkFailed,
@@ -63,7 +64,7 @@ class Session:
     """`find_model` knows the card of a model name, the default's for None, and None for a name that nobody offers.
     `new_id` makes ids ("item" -> "item_…"). `expires_at` is Unix time, `lifetime_s` its distance on `now`'s clock.
     `charge` is told how many samples were taken in, and answers with why no more may be. `judges_pace`: whether the
-    rate of the audio is a client's word, which may be wrong."""
+    rate of the audio is a client's word, which may be wrong. `live`: whether somebody speaks and waits."""
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class Session:
         lifetime_s: float = 86_400.0,
         charge: Charge = lambda samples: None,
         judges_pace: bool = True,
+        live: bool = True,
     ) -> None:
         self.view = view
         self._configuration = Configuration(view.settings, find_model)
@@ -83,11 +85,11 @@ class Session:
         self._charge = charge
         self._inbox: deque[m.AnyCommand] = deque()
         self._inbox_bytes = 0  # of audio
-        self._out: list[m.Event | Work] = []
+        self._out: list[m.Event | Work | Urge] = []
         self._work_id = 0
         self._front = FrontEnd(view.settings.format, view.settings.noise_reduction)
         self._items = Items()
-        self._jobs = Transcribing(self._front.buffer, self._items, self._out.append, judges_pace=judges_pace)
+        self._jobs = Transcribing(self._front.buffer, self._items, self._out.append, judges_pace=judges_pace, live=live)
         self._jobs.expect_rate(view.settings.format.rate)
         self._item_work = ItemWork(self._items, self._jobs, new_id)
         self._ears = Listening(self._front.buffer, view.settings.turn_detection)
@@ -155,7 +157,7 @@ class Session:
                 self._inbox.append(message)
         self._advance(now)
 
-    def outputs(self) -> list[m.Event | Work]:
+    def outputs(self) -> list[m.Event | Work | Urge]:
         """What happened and what is asked since the last call."""
         drained = self._out[:]
         self._out.clear()  # and kept: the jobs write to it
@@ -165,9 +167,8 @@ class Session:
         """When `handle_timer` wants to be called, on the clock of `now`."""
         if self.ended:
             return None
-        expires = self._expires if self._ending is None else None
-        lanes = (self._front.lane, self._ears.lane, self._jobs.lane)
-        timers = [expires, self._stall_deadline(), *(lane.deadline for lane in lanes)]
+        timers = [lane.deadline for lane in (self._front.lane, self._ears.lane, self._jobs.lane)]
+        timers += [self._expires if self._ending is None else None, self._stall_deadline()]
         return min((timer for timer in timers if timer is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -180,8 +181,7 @@ class Session:
             self._hear([])
         if self._jobs.lane.overdue(now):
             self._jobs.give_up()
-        stall = self._stall_deadline()
-        if stall is not None and now >= stall:
+        if (stall := self._stall_deadline()) is not None and now >= stall:
             self._end_turn()
         if now >= self._expires and self._ending is None:
             message = "Your session hit the maximum duration that this server allows."
@@ -207,6 +207,7 @@ class Session:
         if self._stirred:
             for request in (self._judge, self._jobs.request, self._jobs.request_trial):
                 self._ask(request(self._work_id, now))
+            self._ask(self._jobs.urge())
             if self._front.buffer.end >= self._forget_from:
                 self._forget()
             self._stirred = False
@@ -214,7 +215,7 @@ class Session:
             self.ended = True
             self._emit(self._ending)
 
-    def _ask(self, work: Work | None) -> None:
+    def _ask(self, work: Work | Urge | None) -> None:
         if work is not None:
             self._work_id += 1
             self._out.append(work)

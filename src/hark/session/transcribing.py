@@ -2,7 +2,9 @@
 
 Rule: only the first job asks for transcripts and only it speaks, so an item's end precedes the next item's first delta
 (contract fact 7). Every item whose speech was announced or that was committed ends in exactly one `completed` or
-`failed`, unless the client deleted it.
+`failed`, unless the client deleted it. A request that no model has begun on never holds up a better one: each takes the
+place of the one before it, and is urged as its turn goes on or ends. A recording is asked about once it is known what,
+for nobody reads along.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from msgspec import Struct
 
 from hark.core.messages import Event, TranscriptCompleted, TranscriptDelta, TranscriptFailed
 from hark.core.settings import LOGPROBS, ModelCard, SessionSettings
-from hark.core.work import Result, Token, Transcribe, Transcribed, WorkFailed, to_ms
+from hark.core.work import Result, Token, Transcribe, Transcribed, Urge, Urgency, WorkFailed, to_ms
 from hark.errors import HarkError, ModelError
 from hark.session.buffer import AudioBuffer
 from hark.session.items import Items
 from hark.session.jobs import Job, Request
-from hark.session.lane import Lane
+from hark.session.lane import Succession
 from hark.session.pace import PaceCheck
 
 ENGINE_PATIENCE_S: Final = 60.0
@@ -44,18 +46,38 @@ class Recipe(Struct, frozen=True):
         return cls(card, language, chosen.prompt, chosen.keywords, logprobs)
 
 
+class _Asked(Struct):
+    """A request in flight, of the segment of `job` that began at `segment`."""
+
+    job: Job
+    recipe: Recipe
+    request: Request
+    work: Transcribe
+    segment: int | None
+    urgency: Urgency
+
+
 class Transcribing:
+    """`live`: somebody speaks and waits, so that partial hypotheses and early finals are worth their cost."""
+
     def __init__(
-        self, buffer: AudioBuffer, items: Items, emit: Callable[[Event], None], *, judges_pace: bool = True
+        self,
+        buffer: AudioBuffer,
+        items: Items,
+        emit: Callable[[Event], None],
+        *,
+        judges_pace: bool = True,
+        live: bool = True,
     ) -> None:
-        self.lane = Lane(ENGINE_PATIENCE_S)
+        self.lane = Succession(ENGINE_PATIENCE_S)
         self._judges_pace = judges_pace
+        self._live = live
         self._pace: PaceCheck | None = None
         self._buffer = buffer
         self._items = items
         self._emit = emit
         self._jobs: deque[tuple[Job, Recipe]] = deque()
-        self._asked: tuple[Job, Recipe, Request, Transcribe] | None = None
+        self._asked: dict[int, _Asked] = {}
 
     def expect_rate(self, rate: int) -> None:
         """From now on audio is declared as having so many samples a second."""
@@ -84,25 +106,45 @@ class Transcribing:
 
     def request(self, work_id: int, now: float) -> Transcribe | None:
         """The next request for a transcript, if one is due."""
-        if not self.lane.idle or not self._jobs:
+        if not self._jobs:
             return None
         job, recipe = self._jobs[0]
-        request = job.request()
+        newest = self._newest()
+        ours = newest is not None and newest.job is job and newest.segment == job.segment
+        request = job.request(newest.request.stretch if newest and ours else None, early=self._live)
         if request is None:
             return None
-        self.lane.launch(work_id, now)
         work = Transcribe(
             id=work_id,
             engine=recipe.card.engine,
             audio=job.audio(self._buffer, request.stretch),
-            final=request.final,
+            urgency=self._urgency(job, request),
             language=recipe.language,
             prompt=recipe.prompt,
             keywords=recipe.keywords,
             draft=request.draft,
+            replaces=self.lane.latest,
         )
-        self._asked = (job, recipe, request, work)
+        self.lane.launch(work_id, now)
+        self._asked[work_id] = _Asked(job, recipe, request, work, job.segment, work.urgency)
         return work
+
+    def urge(self) -> Urge | None:
+        """What was asked last is wanted sooner or later than it was."""
+        newest = self._newest()
+        if newest is None:
+            return None
+        urgency = self._urgency(newest.job, newest.request) if newest.segment == newest.job.segment else Urgency.GROWING
+        if urgency == newest.urgency:
+            return None
+        newest.urgency = urgency
+        return Urge(newest.work.id, urgency)
+
+    def _newest(self) -> _Asked | None:
+        return next(reversed(self._asked.values()), None)
+
+    def _urgency(self, job: Job, request: Request) -> Urgency:
+        return job.urgency(request.stretch) if self._live else Urgency.GROWING
 
     def request_trial(self, work_id: int, now: float) -> Transcribe | None:
         """A request that serves the log alone, while nothing else is asked."""
@@ -110,22 +152,29 @@ class Transcribing:
 
     def accept(self, result: Result) -> None:
         if self.lane.settle(result):
-            self._answered(result.error if isinstance(result, WorkFailed) else result)
+            asked = self._asked[result.id]
+            for work_id in [work_id for work_id in self._asked if work_id <= result.id]:
+                del self._asked[work_id]
+            self._answered(asked, result.error if isinstance(result, WorkFailed) else result)
         elif self._pace:
             self._pace.accept(result)
 
     def give_up(self) -> None:
         """The engine did not answer in time."""
+        asked = self._newest()
         self.lane.abandon()
-        self._answered(ModelError(f"The model did not answer within {ENGINE_PATIENCE_S:.0f} s."))
+        self._asked.clear()
+        if asked is not None:
+            self._answered(asked, ModelError(f"The model did not answer within {ENGINE_PATIENCE_S:.0f} s."))
 
-    def _answered(self, answer: Result | HarkError) -> None:
-        assert self._asked is not None
-        (job, recipe, request, work), self._asked = self._asked, None
+    def _answered(self, asked: _Asked, answer: Result | HarkError) -> None:
+        job, request = asked.job, asked.request
+        if asked.segment != job.segment:
+            return  # which has ended without it
         if isinstance(answer, Transcribed):
             if self._pace and request.final:
-                self._pace.hear(work, answer.hypothesis)
-            self._say(job, recipe, job.answer(request, answer.hypothesis))
+                self._pace.hear(asked.work, answer.hypothesis)
+            self._say(job, asked.recipe, job.answer(request, answer.hypothesis))
         else:
             error = answer if isinstance(answer, HarkError) else ModelError("The model gave something else than text.")
             job.refuse(request, error)
