@@ -23,6 +23,7 @@ from hark.auth.store import Store
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
 from hark.edge import guard, requests, status, tls, unreadable
+from hark.edge.admission import Admission
 from hark.edge.calls import Calls, either
 from hark.edge.client_secrets import ClientSecrets
 from hark.edge.console import Console
@@ -148,7 +149,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         folder=models_folder(settings.models_dir),
         threads=settings.threads,
     )
-    limits = Limits(Store(settings.data_folder))
+    admission = Admission(compute.strain, most=settings.max_sessions)
+    limits = Limits(Store(settings.data_folder), admission=admission)
     calls = Calls(
         keys=keys,
         find_model=catalog.find,
@@ -181,6 +183,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         )
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
+        watching = asyncio.create_task(admission.watch())
         try:
             while not server.started:
                 if serving.done():
@@ -189,6 +192,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             yield _url(settings, listener)
         finally:
             server.should_exit = True
+            watching.cancel()
             await asyncio.gather(serving, calls.stop())
     finally:
         listener.close()

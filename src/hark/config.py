@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         default=None, description="Folder with keys and client secrets' signing keys. Default: the user's data."
     )
     threads: int | None = Field(default=None, ge=1, description="Threads for transcription. Default: every core.")
+    max_sessions: int | None = Field(
+        default=None,
+        ge=1,
+        description="Sessions at once, uploads included. Default: as many as there is room for.",
+    )
     max_session_minutes: int = Field(default=1_440, ge=1, description="A session ends after this time.")
     max_file_mb: int = Field(default=25, ge=1, description="Largest file that may be uploaded, in MiB.")
     max_file_minutes: int = Field(default=240, ge=1, description="Longest recording that may be uploaded.")

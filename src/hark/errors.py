@@ -7,6 +7,7 @@ Rule: every error says what was expected, what came, and what to do, and carries
     ├── CallerError      the client sent what the API does not allow
     │   ├── AuthError         … or a credential that is missing or wrong
     │   ├── RateLimitError    … or more than its key allows at once, or in an hour
+    │   │   └── OverloadedError   … or more than the server can carry
     │   ├── NotFoundError     … or names what is not there
     │   ├── TooLargeError     … or more than this server takes (FileTooLargeError: in an upload)
     │   └── MediaTypeError    … or in a form that cannot be read
@@ -80,6 +81,16 @@ class RateLimitError(CallerError):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message, code="rate_limit_exceeded")
         self.retry_after_s = retry_after_s
+
+
+class OverloadedError(RateLimitError):
+    """The server has no room, whoever asks. It is said as a limit is, for clients come back after one."""
+
+    type = "server_error"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.code = "server_overloaded"
 
 
 class OperatorError(HarkError):

@@ -68,7 +68,7 @@ export class PeerLink {
   }
 
   reason() {
-    if (this.fault?.code === "rate_limit_exceeded") return "limit";
+    if (["rate_limit_exceeded", "server_overloaded"].includes(this.fault?.code)) return "limit";
     if (this.fault?.code === "session_expired") return "expired";
     return this.finishing ? "ended" : "lost";
   }

@@ -193,7 +193,7 @@ FINDINGS: Final[dict[FindingName, Finding]] = {
         "The account has no credit left.", "Look at the plan and billing of the account that the key belongs to."
     ),
     "rate-limited": Finding(
-        "A limit is reached: requests, or sessions at once.",
+        "A limit is reached: requests, sessions at once, or what the server can carry.",
         "Wait for as long as Retry-After says; close sessions that are not used; at Hark: hark keys list shows limits.",
     ),
     # ---- what for --------------------------------------------------------------------------------------------------

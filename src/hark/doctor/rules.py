@@ -161,7 +161,7 @@ RULES: Final[tuple[tuple[FindingName, Fits], ...]] = (
     ("missing-model", _either(_code("missing_model"), _says("must provide a model parameter"))),
     ("origin-refused", _code("origin_not_allowed")),
     ("quota", _either(_code("insufficient_quota", "credit_balance_exhausted"), _says("exceeded your current quota"))),
-    ("rate-limited", _either(_status(429), _code("rate_limit_exceeded"), _says("rate limit"))),
+    ("rate-limited", _either(_status(429), _code("rate_limit_exceeded", "server_overloaded"), _says("rate limit"))),
     (
         "no-access",
         _either(

@@ -1,6 +1,6 @@
-"""The limits of a key, at the door and on the way: sessions at once, and audio in an hour.
+"""The limits of a key, at the door and on the way: sessions at once, and audio in an hour; and those of the server.
 
-Rule: both transports ask here. The audio of a key is counted in the store, so that it outlasts the process and holds
+Rule: all transports ask here. The audio of a key is counted in the store, so that it outlasts the process and holds
 for all processes that share the store; what was heard is written every few seconds of it, in a thread of its own, and
 until then this process counts it alone. If it cannot be written, sessions go on, and it is tried again.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from hark.auth.limits import OpenSessions
@@ -20,6 +20,7 @@ from hark.auth.principal import Principal
 from hark.auth.store import Store
 from hark.auth.usage import Account
 from hark.core.work import SAMPLE_RATE
+from hark.edge.admission import Admission
 from hark.errors import OperatorError, RateLimitError
 
 log = logging.getLogger("hark.session")
@@ -54,10 +55,13 @@ class Meter:
 
 
 class Limits:
-    """Those of every key, for this process. `clock` gives Unix seconds."""
+    """Those of every key, for this process. `clock` gives Unix seconds; `admission`: whether the server has room."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], float] = time.time, admission: Admission | None = None
+    ) -> None:
         self.clock = clock
+        self._admission = admission
         self._store = store
         self._sessions = OpenSessions()
         self._accounts: dict[str, Account] = {}
@@ -68,10 +72,10 @@ class Limits:
         self._stopped = False
 
     @asynccontextmanager
-    async def session(self, who: Principal) -> AsyncIterator[Meter]:
-        """One session of theirs, while it lasts. Raises RateLimitError, and OperatorError if the store is broken."""
-        self._sessions.enter(who)
-        try:
+    async def session(self, who: Principal, *, live: bool = True) -> AsyncIterator[Meter]:
+        """One session of theirs, while it lasts. Raises RateLimitError, and OperatorError if the store is broken.
+        `live`: somebody speaks now."""
+        with self._entered(who, live=live):
             if not who.stored:
                 yield Meter(self, None)
                 return
@@ -81,6 +85,19 @@ class Limits:
             finally:
                 self._users[who.key_id] -= 1
                 self.save()
+
+    @contextmanager
+    def _entered(self, who: Principal, *, live: bool) -> Iterator[None]:
+        self._sessions.enter(who)
+        try:
+            if self._admission is None:
+                yield
+                return
+            self._admission.enter(live=live)
+            try:
+                yield
+            finally:
+                self._admission.leave()
         finally:
             self._sessions.leave(who)
 

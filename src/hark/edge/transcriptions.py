@@ -69,7 +69,7 @@ class Transcriptions(Struct, frozen=True):
         async with AsyncExitStack() as stack:
             try:
                 who = guard.admit(request, self.keys, any_origin=self.any_origin)
-                meter = await stack.enter_async_context(self.limits.session(who))
+                meter = await stack.enter_async_context(self.limits.session(who, live=False))
                 form = await read_form(request, self.max_bytes)
                 stack.push_async_callback(form.close)
                 file = form.file()

@@ -92,7 +92,10 @@ CREDENTIAL_CODES: Final = (
     Code(401, "expired_client_secret", "the client secret has expired"),
     Code(401, "origin_not_allowed", "a page from elsewhere, and no key is set, or the key is for other pages"),
 )
-LIMIT: Final = Code(429, "rate_limit_exceeded", "a limit of the key is reached; Retry-After says for how many seconds")
+LIMITS: Final = (
+    Code(429, "rate_limit_exceeded", "a limit of the key is reached; Retry-After says for how many seconds"),
+    Code(429, "server_overloaded", "the server has no room for another session; Retry-After says when to ask again"),
+)
 FAULT: Final = Code(500, None, "a defect of the server; the message names the lines of its log")
 
 # On every answer.

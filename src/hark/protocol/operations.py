@@ -18,7 +18,7 @@ from hark.protocol.operation import (
     FORM,
     HTML,
     JSON,
-    LIMIT,
+    LIMITS,
     SCRIPT,
     SDP,
     SVG,
@@ -36,7 +36,7 @@ _MINTING_BASES: Final = ("/realtime", "/openai/v1/realtime", "/openai/realtime",
 _JSON_BODY: Final = ' -H "Content-Type: application/json" -d '
 _OFFER_CODES: Final = (
     Code(400, "invalid_offer", "an SDP offer that cannot be read, or without audio and data channel"),
-    LIMIT,
+    *LIMITS,
 )
 _MINTING_CODES: Final = (
     Code(400, "invalid_json", "the body is no JSON object"),
@@ -62,7 +62,7 @@ _UPLOAD_CODES: Final = (
     Code(400, "audio_too_long", "the file holds more than --max-file-minutes, or than the key may send in an hour"),
     *CREDENTIAL_CODES,
     Code(404, "model_not_found", "nobody offers a model of this name"),
-    LIMIT,
+    *LIMITS,
     Code(413, None, "the file is larger than --max-file-mb, or the whole body 1 MiB larger than that"),
     Code(415, "unsupported_media_type", "the body is no form"),
     Code(503, None, "a model failed; the request may work when sent again"),
