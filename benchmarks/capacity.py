@@ -48,7 +48,7 @@ from hark.bench.protocols import OpenAI, Sending
 from hark.bench.ramp import Ramp
 from hark.bench.schedule import PAUSE, Length, Plan, Script, script
 from hark.bench.scoring import Score, score
-from hark.compute.scheduler import usable_cores
+from hark.compute.cores import usable_cores
 from hark.core.work import SAMPLE_RATE
 from hark.models.pull import models_folder
 

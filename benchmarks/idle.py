@@ -97,6 +97,7 @@ async def each(things: Any, act: Any) -> list[Any]:
 def server() -> Iterator[tuple[int, str]]:
     hark = Path(sys.executable).with_name("hark")
     command = [hark, "serve", "--port", "0", "--model", "scripted", "--log-level", "error"]
+    command += ["--max-sessions", "100000"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None

@@ -102,7 +102,7 @@ def server(cores: set[int]) -> Iterator[tuple[int, int]]:
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # which the server inherits
     process = subprocess.Popen(
-        [hark, "serve", "--port", "0", "--log-level", "warning", *models],
+        [hark, "serve", "--port", "0", "--log-level", "warning", "--max-sessions", "100000", *models],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,

@@ -72,12 +72,14 @@ class Running(Struct, frozen=True):
 async def serving(
     *arguments: str, program: Sequence[str] = PROGRAM, environment: dict[str, str] | None = None
 ) -> AsyncIterator[Running]:
-    """`hark serve` with these arguments in a process of its own, on a free port. Raises OperatorError."""
+    """`hark serve` with these arguments in a process of its own, on a free port. It lets in whoever comes, as
+    what it can carry is the question. Raises OperatorError."""
     key = secrets.token_hex(16)
     process = await asyncio.create_subprocess_exec(
         *program, "serve", "--port", "0", "--log-level", "error", *arguments,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, **(environment or {}), "HARK_API_KEY": key, "PYTHONUNBUFFERED": "1"},
+        env={"HARK_MAX_SESSIONS": "100000", **os.environ, **(environment or {})}
+        | {"HARK_API_KEY": key, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     try:
         yield Running(await _address(process), key, process.pid)
