@@ -69,6 +69,7 @@ def toy(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFiles:
     pin = Wheel(project="hark-toy", version="1.0", tag="py3-none-any", size=len(data), sha256=sha256(data))
     entry = ModelFiles(name="toy", summary="a toy", licence="MIT", wheel=pin, members=members)
     monkeypatch.setitem(files.MODEL_FILES, "toy", entry)
+    monkeypatch.delitem(sys.modules, "hark_toy", raising=False)  # a plug-in of another test has this name too
     return entry
 
 
