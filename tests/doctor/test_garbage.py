@@ -271,3 +271,9 @@ def test_a_key_for_one_session_at_once(examine, serve, tmp_path):
     key = create_key(tmp_path, "one", time.time(), max_sessions=1)
     report = examine(serve(data_dir=tmp_path).url, key)
     assert {step.outcome for step in report.steps} == {"ok", "skipped"}
+
+
+def test_what_is_no_web_server(examine):
+    with babbling(b"220 mail.example ESMTP\r\n") as port:
+        report = examine(f"http://127.0.0.1:{port}")
+    assert (report.finding, report.steps[-1].floor) == ("not-http", "HTTP")

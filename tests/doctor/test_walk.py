@@ -9,7 +9,6 @@ import errno
 import os
 import socket
 import ssl
-import threading
 
 import numpy as np
 import pytest
@@ -215,24 +214,6 @@ def test_hark_without_a_key(server, examine):
     report = examine(server.url)
     assert report.healthy
     assert names(report) == set()
-
-
-def test_what_is_no_web_server(examine, tmp_path):
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def babble():
-        while True:
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return
-            with peer:
-                peer.sendall(b"220 mail.example ESMTP\r\n")
-
-    threading.Thread(target=babble, daemon=True).start()
-    report = examine(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    listener.close()
-    assert (report.finding, report.steps[-1].floor) == ("not-http", "HTTP")
 
 
 def test_nobody_at_that_port(examine):
