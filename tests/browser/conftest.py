@@ -17,7 +17,9 @@ sys.path.append(str(Path(__file__).parents[1] / "speech"))
 
 import matrix
 from screen import REAL, Screen
+from served import Served
 
+PACKAGES = Path(__file__).parent / "node" / "node_modules"
 # Everything that a browser would fetch by itself is off: there is no network in tests.
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -99,3 +101,18 @@ def open_page(chromium, samples, serve, beckett):
 @pytest.fixture(params=["websocket", "webrtc"])
 def transport(request):
     return request.param
+
+
+@pytest.fixture
+def abroad(open_page, late, tmp_path):
+    """Gives a Screen on a page with this text, at an origin that is not the server's, beside the packages."""
+
+    def opened(text):
+        (tmp_path / "index.html").write_text(text, "utf-8")
+        (tmp_path / "node_modules").symlink_to(PACKAGES)
+        screen = open_page(late, url=site)
+        screen.excused = ["favicon", "status of 404"]
+        return screen
+
+    with Served(tmp_path) as site:
+        yield opened

@@ -12,7 +12,6 @@ from playwright.sync_api import expect
 
 from listening import BECKETT, error_rate, turns_of
 from screen import PATIENCE_MS, REAL
-from served import Served
 
 FOLDER = Path(__file__).parent
 PACKAGES = FOLDER / "node" / "node_modules"
@@ -22,7 +21,7 @@ COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 
 @pytest.fixture
-def client(open_page, serve, event_logs, late, tmp_path):
+def client(abroad, serve, event_logs):
     """Gives a Screen on this page, beside the packages, with a secret of a session of this type."""
     assert PACKAGES.is_dir(), "The packages are not there: run make test-browser."
     server = serve(**REAL, api_key=KEY, event_log=event_logs)
@@ -35,14 +34,9 @@ def client(open_page, serve, event_logs, late, tmp_path):
         text = (FOLDER / "pages" / page).read_text("utf-8")
         for name, value in {"server": server.url, "secret": minted.json()["value"], **given}.items():
             text = text.replace(f"{{{name}}}", value)
-        (tmp_path / "index.html").write_text(text, "utf-8")
-        (tmp_path / "node_modules").symlink_to(PACKAGES)
-        screen = open_page(late, url=site)
-        screen.excused = ["favicon", "status of 404"]
-        return screen
+        return abroad(text)
 
-    with Served(tmp_path) as site:
-        yield opened
+    return opened
 
 
 def check_words(texts):

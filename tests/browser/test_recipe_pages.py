@@ -13,7 +13,6 @@ from playwright.sync_api import expect
 from documents import blocks, page, section
 from listening import BECKETT, error_rate, turns_of
 from screen import PATIENCE_MS, REAL
-from served import Served
 
 PACKAGES = Path(__file__).parent / "node" / "node_modules"
 KEY = "sk-browser-0123456789"
@@ -35,7 +34,7 @@ document.querySelector("#close").onclick = () => session.close();
 
 
 @pytest.fixture
-def visit(open_page, serve, event_logs, late, tmp_path):
+def visit(abroad, serve, event_logs):
     """Gives a Screen on this page, with a secret of a session of this type in it."""
     server = serve(**REAL, api_key=KEY, event_log=event_logs)
 
@@ -46,14 +45,9 @@ def visit(open_page, serve, event_logs, late, tmp_path):
         text = text.replace("127.0.0.1:8000", server.url.removeprefix("http://")).replace(
             '"none"', f'"{minted["value"]}"'
         )
-        (tmp_path / "index.html").write_text(text, "utf-8")
-        (tmp_path / "node_modules").symlink_to(PACKAGES)
-        screen = open_page(late, url=site)
-        screen.excused = ["favicon", "status of 404"]
-        return screen
+        return abroad(text)
 
-    with Served(tmp_path) as site:
-        yield opened
+    return opened
 
 
 def check_words(text):
