@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     data_dir: Path | None = Field(
         default=None, description="Folder with keys and client secrets' signing keys. Default: the user's data."
     )
-    threads: int | None = Field(default=None, ge=1, description="Threads for transcription. Default: every core.")
+    threads: int | None = Field(default=None, ge=1, description="Cores for transcription. Default: every one.")
     max_sessions: int | None = Field(
         default=None,
         ge=1,

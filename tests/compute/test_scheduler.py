@@ -46,7 +46,7 @@ def _refuse(options):
 
 
 def engine(name, load):
-    return EngineModel(ModelSpec(name, "for this test", "MIT"), load)
+    return EngineModel(ModelSpec(name, "for this test", "MIT", own_process=False), load)
 
 
 MODELS = {model.spec.name: model for model in [*scripted.plugin(), engine("hints", Hints), engine("unpulled", _refuse)]}
@@ -190,7 +190,7 @@ def test_cores_are_shared_out_among_callers(tmp_path, threads, each, callers, gr
         loaded.append(options.threads)
         return Hints(options)
 
-    model = EngineModel(ModelSpec("shared", "for this test", "MIT", threads=each), load)
+    model = EngineModel(ModelSpec("shared", "for this test", "MIT", threads=each, own_process=False), load)
 
     async def run():
         compute = LocalCompute(MODELS | {"shared": model}, scorer="scripted-vad", folder=tmp_path, threads=threads)

@@ -63,7 +63,7 @@ class Answers:
 
 def with_worker(load, scenario, max_batch=8, callers=1):
     async def run():
-        worker = Worker("echo", load, Limits(max_batch, callers=callers))
+        worker = Worker("echo", lambda stack: load(), Limits(max_batch, callers=callers))
         try:
             return await scenario(worker)
         finally:
@@ -272,7 +272,7 @@ def test_a_loop_that_has_closed_is_nobody_s_loss():
     workers = []
 
     async def leave():
-        worker = Worker("echo", model.load, Limits())
+        worker = Worker("echo", lambda stack: model.load(), Limits())
         workers.append(worker)
         await held(worker, model, Answers())
 

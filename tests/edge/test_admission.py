@@ -218,7 +218,7 @@ class Slow(ScriptedEngine):
 @pytest.fixture
 def slow(monkeypatch):
     engine = Slow()
-    spec = ModelSpec("slow", "Takes its time.", "MIT", max_batch=1)
+    spec = ModelSpec("slow", "Takes its time.", "MIT", max_batch=1, own_process=False)
     monkeypatch.setattr("hark.app.installed", lambda: installed() | {"slow": EngineModel(spec, lambda options: engine)})
     return engine
 

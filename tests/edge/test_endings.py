@@ -38,7 +38,7 @@ def models(monkeypatch):
         started.append(LocalCompute(*arguments, **options))
         return started[-1]
 
-    spec = ModelSpec("held", "Holds its answers.", "MIT", max_batch=1)
+    spec = ModelSpec("held", "Holds its answers.", "MIT", max_batch=1, own_process=False)
     monkeypatch.setattr("hark.app.LocalCompute", compute)
     monkeypatch.setattr("hark.app.installed", lambda: installed() | {"held": EngineModel(spec, lambda options: engine)})
     return engine, started

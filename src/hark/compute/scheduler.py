@@ -1,7 +1,8 @@
 """Compute on this machine: a worker for the voice scorer, one for the turn judge, one for each transcription model.
 
-Cores are shared out by what was measured (docs/performance.md): a model that says so is called by several threads at
-once, each with a batch of its own, since a second thread for one batch makes it hardly faster.
+Cores are shared out by what was measured (docs/performance.md): a model that says so runs several batches at once, each
+with threads of its own, since a second thread for one batch makes it hardly faster. Each of these runs in a process of
+its own (process.py) if the model can; voice scores and judgements, which are short, stay in threads of this one.
 
 Rule: `start` loads what every session needs, so that a server that accepts sessions can serve them; any other model is
 loaded by its first request, and `session.created` never waits for it. Sessions can do without the judge, so one that
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import assert_never
 
@@ -20,6 +22,7 @@ from msgspec import structs
 
 from hark.compute.batching import Limits
 from hark.compute.cores import usable_cores
+from hark.compute.process import EngineProcess, can_run_apart
 from hark.compute.ticks import Ticks
 from hark.compute.worker import Run, Worker
 from hark.core.work import (
@@ -36,7 +39,7 @@ from hark.core.work import (
     WorkFailed,
 )
 from hark.errors import ModelError
-from hark.models.base import EngineModel, JudgeModel, LoadOptions, Model, ScorerModel, Utterance
+from hark.models.base import Engine, EngineModel, JudgeModel, LoadOptions, Model, ScorerModel, Utterance
 
 log = logging.getLogger("hark.compute")
 
@@ -60,6 +63,7 @@ class LocalCompute:
         self._folder = folder
         self._threads = threads or usable_cores()
         self._workers: dict[str, Worker] = {}
+        self._apart: list[EngineProcess] = []
         self._voices = Ticks(lambda work, deliver: self._worker(self._scorer).submit(work, deliver))
 
     async def start(self, *engines: str) -> None:
@@ -126,13 +130,17 @@ class LocalCompute:
         self._voices.stop()
         for worker in self._workers.values():
             worker.stop()
+        for engine in self._apart:  # those that would not end
+            engine.close()
 
     def _worker(self, name: str) -> Worker:
         if name not in self._workers:
             model = self._models[name]
             callers, threads = self._share(model)
             limits = Limits(model.spec.max_batch, model.spec.max_batch_s, callers)
-            self._workers[name] = Worker(name, lambda: self._load(model, threads), limits)
+            self._workers[name] = Worker(
+                name, lambda stack: self._load(model, threads, stack), limits, apart=_runs_apart(model)
+            )
         return self._workers[name]
 
     def _share(self, model: Model) -> tuple[int, int]:
@@ -142,7 +150,7 @@ class LocalCompute:
         each = min(model.spec.threads or self._threads, self._threads)
         return self._threads // each, each
 
-    def _load(self, model: Model, threads: int) -> Run:
+    def _load(self, model: Model, threads: int, stack: ExitStack) -> Run:
         options = LoadOptions(self._folder, threads)
         match model:
             case ScorerModel():
@@ -150,9 +158,18 @@ class LocalCompute:
             case JudgeModel():
                 return _judging(model, options)
             case EngineModel():
-                return _transcribing(model, options)
+                if not _runs_apart(model):
+                    return _transcribing(model.load(options))
+                engine = EngineProcess(model, options)
+                self._apart.append(engine)
+                stack.callback(engine.close)
+                return _transcribing(engine)
             case _:
                 assert_never(model)
+
+
+def _runs_apart(model: Model) -> bool:
+    return isinstance(model, EngineModel) and model.spec.own_process and can_run_apart()
 
 
 def _scoring(model: ScorerModel, options: LoadOptions) -> Run:
@@ -177,9 +194,7 @@ def _judging(model: JudgeModel, options: LoadOptions) -> Run:
     return run
 
 
-def _transcribing(model: EngineModel, options: LoadOptions) -> Run:
-    engine = model.load(options)
-
+def _transcribing(engine: Engine) -> Run:
     def run(batch: Sequence[Work]) -> list[Result]:
         asked = [work for work in batch if isinstance(work, Transcribe)]
         heard = engine.transcribe([Utterance(w.audio, w.language, w.prompt, w.keywords, w.draft) for w in asked])

@@ -1,7 +1,8 @@
-"""A worker owns one loaded model and the threads that call it: one, or as many at once as the model makes good use of.
+"""A worker owns one model and the threads that call it: one, or as many at once as the model makes good use of.
 
 Rule: requests wait in one queue; the batch is chosen when a thread is free (batching.py). If a batch fails, each of its
-requests is run once more alone, so that a poisonous one fails by itself. Work whose session is gone is never run.
+requests is run once more alone, so that a poisonous one fails by itself; and one that was lost with the process of its
+engine is run once more even so, for it may have been an innocent. Work whose session is gone is never run.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from typing import Final, NamedTuple, TypeAlias
 
 from hark.compute.batching import Entry, Limits, Queue
 from hark.compute.load import Load
+from hark.compute.process import EngineLostError
 from hark.core.work import Result, Strain, Urge, Urgency, Work, WorkFailed
 from hark.errors import HarkError, ModelError
 
@@ -23,6 +26,8 @@ log = logging.getLogger("hark.compute")
 
 Deliver: TypeAlias = Callable[[Result], None]
 Run: TypeAlias = Callable[[Sequence[Work]], list[Result]]
+# Gives the function that runs a batch, and puts onto the stack what is to be closed when nobody calls it any more.
+Loading: TypeAlias = Callable[[ExitStack], Run]
 STOP_PATIENCE_S: Final = 10.0
 
 
@@ -34,17 +39,20 @@ class _Asker(NamedTuple):
 
 
 class Worker:
-    """`load` gives the function that runs a batch; it is called in a thread, and if it fails, so does all work."""
+    """`load` is called in a thread, and if it fails, so does all work. `apart`: each thread loads for itself, and all
+    but the first are started when one would have had something to do; if one of them cannot, there is one less."""
 
-    def __init__(self, name: str, load: Callable[[], Run], limits: Limits) -> None:
+    def __init__(self, name: str, load: Loading, limits: Limits, *, apart: bool = False) -> None:
         self.name = name
         self.loaded: Future[None] = Future()
         self.loaded.set_running_or_notify_cancel()  # who waits for it may give up; the thread sets it all the same
         self._load = load
         self._limits = limits
+        self._apart = apart
         self._queue: Queue[_Asker] = Queue(limits)
         self._history = Load(limits.callers)
         self._wake = threading.Condition()
+        self._idle = 0  # threads that wait for work
         self._stopped = False
         self._threads: list[threading.Thread] = []
         self._start(self._main)
@@ -61,6 +69,9 @@ class Worker:
         with self._wake:
             self._queue.add(work, asker, time.monotonic())
             self._wake.notify()
+            short = self._apart and not self._idle and self.loaded.done() and len(self._threads) < self._limits.callers
+        if short:
+            self._start(self._another)
 
     def urge(self, urge: Urge, deliver: Deliver) -> None:
         asker = _Asker(deliver, asyncio.get_running_loop())
@@ -97,19 +108,29 @@ class Worker:
             thread.start()
 
     def _main(self) -> None:
-        try:
-            run = self._load()
-        except Exception as error:
-            failure = (
-                error if isinstance(error, HarkError) else ModelError(f"Model '{self.name}' did not load: {error}")
-            )
-            self.loaded.set_exception(failure)
-            run = _always_fails(failure)
-        else:
-            self.loaded.set_result(None)
-            for _ in range(self._limits.callers - 1):
-                self._start(lambda: self._serve(run))
-        self._serve(run)
+        with ExitStack() as stack:
+            try:
+                run = self._load(stack)
+            except Exception as error:
+                failure = (
+                    error if isinstance(error, HarkError) else ModelError(f"Model '{self.name}' did not load: {error}")
+                )
+                self.loaded.set_exception(failure)
+                run = _always_fails(failure)
+            else:
+                self.loaded.set_result(None)
+                for _ in range(0 if self._apart else self._limits.callers - 1):
+                    self._start(lambda: self._serve(run))
+            self._serve(run)
+
+    def _another(self) -> None:
+        with ExitStack() as stack:
+            try:
+                run = self._load(stack)
+            except Exception as error:
+                log.warning("model %s runs fewer batches at once than there are cores for: %s", self.name, error)
+                return
+            self._serve(run)
 
     def _serve(self, run: Run) -> None:
         while batch := self._next():
@@ -132,15 +153,19 @@ class Worker:
                         if entry.urgency is Urgency.ENDED:
                             self._history.waited(now, now - entry.since)
                     return batch
+                self._idle += 1
                 self._wake.wait()
+                self._idle -= 1
             return []
 
-    def _attempt(self, run: Run, batch: list[Work]) -> list[Result]:
+    def _attempt(self, run: Run, batch: list[Work], lives: int = 2) -> list[Result]:
         try:
             return run(batch)
         except Exception as error:
             if len(batch) > 1:
                 return [result for work in batch for result in self._attempt(run, [work])]
+            if isinstance(error, EngineLostError) and lives > 1:
+                return self._attempt(run, batch, lives - 1)
             if isinstance(error, HarkError):
                 return [WorkFailed(batch[0].id, error)]
             log.exception("model %s failed on a request", self.name)

@@ -70,7 +70,9 @@ class ModelSpec(Struct, frozen=True):
     """A model that a plug-in offers. `files` are names in the file catalog that must be pulled before `load`. A batch
     has up to `max_batch` requests, and of several ones up to `max_batch_s` seconds of audio, padding included.
     `threads`: how many an engine makes good use of in one call; the host then calls it as often at once as it has
-    threads for. None: it is called by one thread at a time, and has all of them."""
+    threads for. None: it is called by one thread at a time, and has all of them. `own_process`: an engine runs in a
+    process of its own for each call at once, so that it takes no time of Python's lock from the sessions, and its crash
+    ends none of them; its `load` then has to be a class or function of a module. Without, it runs in threads."""
 
     name: str
     summary: str
@@ -80,6 +82,7 @@ class ModelSpec(Struct, frozen=True):
     max_batch: int = 8
     max_batch_s: float = inf
     threads: int | None = None
+    own_process: bool = True
 
 
 class EngineModel(Struct, frozen=True):

@@ -85,7 +85,9 @@ def _load_judge(options: LoadOptions) -> ScriptedJudge:
 
 
 def plugin() -> list[Model]:
-    engine = ModelSpec("scripted", "Transcribes loudness; for tests and for measuring the server itself.", "MIT")
+    engine = ModelSpec(
+        "scripted", "Transcribes loudness; for tests and for measuring the server itself.", "MIT", own_process=False
+    )
     scorer = ModelSpec("scripted-vad", "Takes any sound for speech; goes with 'scripted'.", "MIT", max_batch=512)
     judge = ModelSpec("scripted-turns", "Goes by the last word; goes with 'scripted'.", "MIT", max_batch=512)
     return [EngineModel(engine, _load_engine), ScorerModel(scorer, _load_scorer), JudgeModel(judge, _load_judge)]

@@ -1,0 +1,139 @@
+"""The process that runs an engine: `python -m hark.compute.process_main FD`, started by process.py and by nobody else.
+
+Rule: it lives as long as the socket it was given. A terminal's Ctrl-C and a service manager's SIGTERM reach it too, and
+are left to the server, which may want the last transcripts. It steps back for the server: the loop that carries all
+sessions needs its core at once, an engine needs many for long. And if memory runs out, it is the one to go, for the
+server starts another and loses nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NoReturn
+
+from hark.compute.process_wire import (
+    ALIVE_EVERY_S,
+    Alive,
+    Answer,
+    Broke,
+    Hear,
+    Heard,
+    Ready,
+    Start,
+    question,
+    receive_audio,
+    send,
+)
+from hark.errors import HarkError, OperatorError
+from hark.models.base import Engine, EngineModel, LoadOptions, Utterance
+
+NICER: Final = 2
+FIRST_TO_GO: Final = "500"  # of 1,000, in the kernel's choice of whom it ends when memory runs out
+log = logging.getLogger("hark.compute")
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.dup2(2, 1)  # libraries that print must not disturb what the server prints
+    _step_back()
+    with socket.socket(fileno=int(sys.argv[1])) as wire, contextlib.suppress(EOFError, OSError):
+        Engineer(wire).work()
+
+
+class Engineer:
+    """Answers over this wire until it closes."""
+
+    def __init__(self, wire: socket.socket) -> None:
+        self._wire = wire
+        self._speaking = threading.Lock()
+        self._working = threading.Event()
+        threading.Thread(target=self._tell_of_life, daemon=True).start()
+
+    def work(self) -> NoReturn:
+        """Raises EOFError or OSError when the server is gone."""
+        start = question(self._wire)
+        assert isinstance(start, Start)
+        logging.basicConfig(
+            level=start.level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        with self._answering("could not be loaded") as broke:
+            model: EngineModel = pickle.loads(start.model)  # noqa: S301  (the server's own)
+            name, engine = model.spec.name, model.load(LoadOptions(Path(start.folder), start.threads))
+        if broke:
+            self._say(broke[0])
+            raise EOFError
+        _hand_back_memory()
+        self._say(Ready())
+        while True:
+            self._hear(name, engine)
+
+    def _hear(self, name: str, engine: Engine) -> None:
+        asked = question(self._wire)
+        assert isinstance(asked, Hear)
+        batch = [
+            Utterance(receive_audio(self._wire, said.samples), said.language, said.prompt, said.keywords, said.draft)
+            for said in asked.batch
+        ]
+        answer: Answer
+        with self._answering(f"model {name} failed on a request") as broke:
+            answer = Heard(list(engine.transcribe(batch)))
+        self._say(broke[0] if broke else answer)
+
+    @contextlib.contextmanager
+    def _answering(self, fault: str) -> Iterator[list[Broke]]:
+        """Alive is said meanwhile; what goes wrong is logged unless it is said, and stands in the list."""
+        broke: list[Broke] = []
+        self._working.set()
+        try:
+            yield broke
+        except HarkError as error:
+            broke.append(Broke(error.message, isinstance(error, OperatorError), ours=True))
+        except Exception as error:
+            log.exception("%s", fault)
+            broke.append(Broke(str(error)))
+        finally:
+            self._working.clear()
+
+    def _say(self, answer: Answer) -> None:
+        with self._speaking:
+            send(self._wire, answer)
+
+    def _tell_of_life(self) -> None:
+        while self._working.wait():
+            time.sleep(ALIVE_EVERY_S)
+            if self._working.is_set():
+                try:
+                    self._say(Alive())
+                except OSError:  # the server is gone, and an engine may take long to notice
+                    os._exit(1)
+
+
+def _step_back() -> None:
+    with contextlib.suppress(OSError):
+        os.nice(NICER)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO, "utf-8")
+
+
+def _hand_back_memory() -> None:
+    """What loading took and needs no more: a quarter of what a Moonshine holds. glibc keeps it otherwise."""
+    with contextlib.suppress(OSError, AttributeError):
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+if __name__ == "__main__":
+    main()

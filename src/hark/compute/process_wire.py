@@ -1,0 +1,113 @@
+"""What travels between the server and a process that runs an engine, over a pair of connected sockets.
+
+A message is its length in 8 bytes, then MessagePack; audio follows behind it as it lies in memory, so that no copy of
+it is made on the way. Rule: the server speaks first (Start, then Hear, as often as it likes, one at a time), and the
+process answers each with one of the others, with Alive before it for as long as it works.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from hark.core.work import Audio, Hypothesis
+
+ALIVE_EVERY_S: Final = 1.0
+_HEAD: Final = 8
+
+
+class Start(Struct, tag=True):
+    """`model` is a pickled EngineModel; `folder` and `threads` make its LoadOptions; `level` is the log's."""
+
+    model: bytes
+    folder: str
+    threads: int
+    level: int
+
+
+class Said(Struct, array_like=True):
+    """An Utterance, and how many samples of audio follow for it."""
+
+    samples: int
+    language: str | None
+    prompt: str | None
+    keywords: tuple[str, ...]
+    draft: tuple[int, ...]
+
+
+class Hear(Struct, tag=True):
+    batch: list[Said]
+
+
+class Ready(Struct, tag=True):
+    """The model is loaded."""
+
+
+class Alive(Struct, tag=True):
+    """The model loads or runs, and the process is not stopped."""
+
+
+class Heard(Struct, tag=True):
+    hypotheses: list[Hypothesis]
+
+
+class Broke(Struct, tag=True):
+    """`operator`: whether who runs the server can mend it; `ours`: whether the message was made for people."""
+
+    message: str
+    operator: bool = False
+    ours: bool = False
+
+
+Question: TypeAlias = Start | Hear
+Answer: TypeAlias = Ready | Alive | Heard | Broke
+
+_encoder = msgspec.msgpack.Encoder()
+_questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+def send(wire: socket.socket, message: Question | Answer, audio: Sequence[Audio] = ()) -> None:
+    """Raises OSError if nobody is there."""
+    body = _encoder.encode(message)
+    wire.sendall(len(body).to_bytes(_HEAD, "big") + body)
+    for samples in audio:
+        wire.sendall(np.ascontiguousarray(samples, np.float32).data.cast("B"))
+
+
+def question(wire: socket.socket) -> Question:
+    """Raises EOFError if nobody asks any more."""
+    return _questions.decode(_message(wire))
+
+
+def answer(wire: socket.socket) -> Answer:
+    """Raises EOFError if the process is gone, TimeoutError if it is silent for as long as the socket's timeout."""
+    return _answers.decode(_message(wire))
+
+
+def receive_audio(wire: socket.socket, samples: int) -> Audio:
+    """The next of the audio behind a message."""
+    return np.frombuffer(_exactly(wire, samples * np.dtype(np.float32).itemsize), np.float32)
+
+
+def _message(wire: socket.socket) -> bytearray:
+    return _exactly(wire, int.from_bytes(_exactly(wire, _HEAD), "big"))
+
+
+def _exactly(wire: socket.socket, count: int) -> bytearray:
+    got, view = bytearray(count), 0
+    with memoryview(got) as room:
+        while view < count:
+            try:
+                read = wire.recv_into(room[view:])
+            except ConnectionError as error:
+                raise EOFError from error
+            if not read:
+                raise EOFError
+            view += read
+    return got
