@@ -14,7 +14,7 @@ POISON = 0.75  # as the first sample of audio
 
 
 def said(text):
-    return Hypothesis((Token(f" {text}", -0.25),), language="en", cut=True, draft=(3, 1, 4))
+    return Hypothesis((Token(f" {text}", -0.25, 160, 320), Token(".")), language="en", cut=True, draft=(3, 1, 4))
 
 
 class Parrot:
@@ -28,7 +28,7 @@ class Parrot:
         return [
             said(
                 f"{os.getpid()} {self.options.folder} {self.options.threads} {u.audio.dtype} {len(u.audio)} "
-                f"{float(u.audio.sum())} {u.language} {u.prompt} {u.keywords} {u.draft}"
+                f"{float(u.audio.sum())} {u.language} {u.languages} {u.prompt} {u.keywords} {u.final} {u.draft}"
             )
             for u in batch
         ]

@@ -50,7 +50,7 @@ def words(hypothesis):
 
 def test_audio_and_hints_arrive_and_hypotheses_come_back_as_they_were(tmp_path, capfd):
     batch = [
-        Utterance(AUDIO, "en", "A prompt.", ("Hark", "kiosk"), (1, 2)),
+        Utterance(AUDIO, "en", ("en", "de"), "A prompt.", ("Hark", "kiosk"), False, (1, 2)),
         Utterance(AUDIO[::2]),  # not in one piece of memory
         Utterance(AUDIO[:0]),
     ]
@@ -58,9 +58,11 @@ def test_audio_and_hints_arrive_and_hypotheses_come_back_as_they_were(tmp_path, 
         heard = engine.transcribe(batch)
         told = f"{engine.pid} {tmp_path} 3 float32"
     assert heard == [
-        apart_engines.said(f"{told} 170001 {float(AUDIO.sum())} en A prompt. ('Hark', 'kiosk') (1, 2)"),
-        apart_engines.said(f"{told} 85001 {float(np.ascontiguousarray(AUDIO[::2]).sum())} None None () ()"),
-        apart_engines.said(f"{told} 0 0.0 None None () ()"),
+        apart_engines.said(
+            f"{told} 170001 {float(AUDIO.sum())} en ('en', 'de') A prompt. ('Hark', 'kiosk') False (1, 2)"
+        ),
+        apart_engines.said(f"{told} 85001 {float(np.ascontiguousarray(AUDIO[::2]).sum())} None () None () True ()"),
+        apart_engines.said(f"{told} 0 0.0 None () None () True ()"),
     ]
     assert engine.pid != os.getpid()
     shown = capfd.readouterr()

@@ -82,7 +82,7 @@ def test_each_kind_of_work_goes_to_its_model(tmp_path):
         assert (scored.probabilities > 0.5).tolist() == [True] * 7 + [False] * 6
         assert scored.id == 3
         heard = await result(compute, transcribe("scripted"))
-        assert heard == Transcribed(4, Hypothesis((Token(" charlie", -0.1),), language="en"))
+        assert heard == Transcribed(4, Hypothesis((Token(" charlie", -0.1, 0, 3_200),), language="en"))
         judged = await result(compute, JudgeTurn(5, SOUND))
         assert judged == TurnJudged(5, 0.5)
         assert compute.waiting == 0

@@ -338,3 +338,17 @@ def test_text_costs_what_was_heard_in_the_end():
     answered(job, "one", "two")
     assert job.usage("duration", None).output_tokens == 2
     assert job.usage("duration", None).kind == "duration"
+
+
+def test_the_times_of_tokens_are_counted_from_the_start_of_the_session():
+    job = Talk(start=1_000).hear(30, 0.9).close()
+    job.answer(job.request(), Hypothesis((Token(" word", -0.1, 160, 320),)))
+    assert job.settle() == [Token("word", -0.1, 1_160, 1_320)]
+
+
+def test_text_without_probabilities_may_be_believed():
+    job = Talk().hear(30, 0.9).close()
+    assert answered(job, "word", "after", "word") == "word after word"
+    job = Talk().hear(30, 0.9).close()
+    job.answer(job.request(), Hypothesis((Token(" word"), Token(" after"))))
+    assert "".join(token.text for token in job.settle()) == "word after"

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hark.core.messages import Word
 from hark.core.work import Hypothesis, Token
 from hark.session.transcript import PATIENCE, SURE, Transcript
 
@@ -170,3 +171,41 @@ def test_korean_has_words():
     transcript.add_final(Hypothesis((Token(" 안녕", SURELY), Token("하세요", SURELY))))
     transcript.add_final(Hypothesis((Token("반갑", SURELY), Token("습니다", SURELY))))
     assert transcript.text == "안녕하세요 반갑습니다"
+
+
+# ---- when words were said
+
+
+def timed(*words):
+    return Hypothesis(tuple(Token(f" {word}", SURELY, 1_600 * place, 1_600 * place + 800) for place, word in words))
+
+
+def test_words_are_told_with_the_times_of_the_hypothesis_that_they_left_with():
+    transcript = Transcript()
+    transcript.add_partial(timed((1, "open"), (2, "the")))
+    transcript.add_partial(timed((3, "open"), (4, "the")))
+    transcript.add_final(timed((5, "Open"), (6, "the"), (7, "gate.")))
+    assert transcript.words == (Word("open", 300, 350), Word("the", 600, 650), Word("gate.", 700, 750))
+    transcript.add_final(timed((9, "Now.")))
+    assert [word.text for word in transcript.words] == transcript.text.split()
+
+
+def test_a_word_of_many_tokens_reaches_from_the_first_to_the_last():
+    transcript = Transcript()
+    tokens = (Token(" trans", None, 0, 160), Token("crip"), Token("tion", None, 320, 480), Token("."))
+    transcript.add_final(Hypothesis(tokens))
+    assert transcript.words == (Word("transcription.", 0, 30),)
+
+
+def test_where_a_time_is_missing_no_times_are_told():
+    transcript = Transcript()
+    transcript.add_final(Hypothesis((Token(" open", SURELY, 0, 160), Token(" the", SURELY))))
+    assert transcript.words is None
+    assert Transcript().words is None
+
+
+def test_without_probabilities_agreement_is_enough():
+    transcript = Transcript()
+    plain = Hypothesis((Token(" open"), Token(" the")))
+    assert spelled(transcript.add_partial(plain)) == ""
+    assert spelled(transcript.add_partial(plain)) == "open"

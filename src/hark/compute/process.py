@@ -74,7 +74,7 @@ class EngineProcess:
             raise ModelError(f"The model '{self._name}' is no longer in use.")
         if self._child.gone:
             self._child = self._begin()
-        asked = [wire.Said(len(u.audio), u.language, u.prompt, u.keywords, u.draft) for u in batch]
+        asked = [wire.Said(len(u.audio), *(getattr(u, hint) for hint in wire.HINTS)) for u in batch]
         until = time.monotonic() + GIVEN_UP_S
         try:
             wire.send(self._child.wire, wire.Hear(asked), [u.audio for u in batch])

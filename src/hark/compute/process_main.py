@@ -25,6 +25,7 @@ from typing import Final, NoReturn
 
 from hark.compute.process_wire import (
     ALIVE_EVERY_S,
+    HINTS,
     Alive,
     Answer,
     Broke,
@@ -84,7 +85,7 @@ class Engineer:
         asked = question(self._wire)
         assert isinstance(asked, Hear)
         batch = [
-            Utterance(receive_audio(self._wire, said.samples), said.language, said.prompt, said.keywords, said.draft)
+            Utterance(receive_audio(self._wire, said.samples), *(getattr(said, hint) for hint in HINTS))
             for said in asked.batch
         ]
         answer: Answer

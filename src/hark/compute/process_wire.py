@@ -35,9 +35,15 @@ class Said(Struct, array_like=True):
 
     samples: int
     language: str | None
+    languages: tuple[str, ...]
     prompt: str | None
     keywords: tuple[str, ...]
+    final: bool
     draft: tuple[int, ...]
+
+
+# The fields of an Utterance behind its audio, in its order.
+HINTS: Final = Said.__struct_fields__[1:]
 
 
 class Hear(Struct, tag=True):

@@ -197,7 +197,9 @@ def _judging(model: JudgeModel, options: LoadOptions) -> Run:
 def _transcribing(engine: Engine) -> Run:
     def run(batch: Sequence[Work]) -> list[Result]:
         asked = [work for work in batch if isinstance(work, Transcribe)]
-        heard = engine.transcribe([Utterance(w.audio, w.language, w.prompt, w.keywords, w.draft) for w in asked])
+        heard = engine.transcribe(
+            [Utterance(w.audio, w.language, w.languages, w.prompt, w.keywords, w.final, w.draft) for w in asked]
+        )
         return [Transcribed(work.id, hypothesis) for work, hypothesis in zip(asked, heard, strict=True)]
 
     return run

@@ -201,8 +201,17 @@ class TranscriptDelta(Struct, frozen=True):
     tokens: tuple[Token, ...] | None = None
 
 
+class Word(Struct, frozen=True):
+    """A word as it is written, and when it was said on the audio clock."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
 class TranscriptCompleted(Struct, frozen=True):
-    """The one end of an item that went well. Times are those of the audio that was transcribed."""
+    """The one end of an item that went well. Times are those of the audio that was transcribed. `words` is None where
+    the engine does not say when they were spoken."""
 
     item_id: str
     transcript: str
@@ -210,6 +219,7 @@ class TranscriptCompleted(Struct, frozen=True):
     audio_start_ms: int
     audio_end_ms: int
     tokens: tuple[Token, ...] | None = None
+    words: tuple[Word, ...] | None = None
     languages: tuple[str, ...] | None = None
 
 

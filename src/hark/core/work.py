@@ -39,11 +39,14 @@ VoiceState: TypeAlias = object | None
 
 
 class Token(Struct, frozen=True):
-    """A piece of text with the natural logarithm of its probability. Texts of tokens concatenate to the hypothesis;
-    a leading space marks the start of a word."""
+    """A piece of text with the natural logarithm of its probability, and where it was heard: samples from the start of
+    the utterance that the engine was given; in a session's transcript, from the start of its audio. None: the engine
+    does not say. Texts of tokens concatenate to the hypothesis; a leading space marks the start of a word."""
 
     text: str
-    logprob: float
+    logprob: float | None = None
+    start: int | None = None
+    end: int | None = None
 
 
 class Hypothesis(Struct, frozen=True):
@@ -58,6 +61,12 @@ class Hypothesis(Struct, frozen=True):
     @property
     def text(self) -> str:
         return "".join(token.text for token in self.tokens).strip()
+
+    @property
+    def confidence(self) -> float | None:
+        """The mean of its tokens' log probabilities, as far as they are known."""
+        known = [token.logprob for token in self.tokens if token.logprob is not None]
+        return sum(known) / len(known) if known else None
 
 
 class ScoreVoice(Struct, frozen=True):
@@ -77,7 +86,9 @@ class Urgency(IntEnum):
 
 
 class Transcribe(Struct, frozen=True):
-    """Text of `audio` ([n]) by the engine of this name. `draft` is that of the last hypothesis about a shorter part of
+    """Text of `audio` ([n]) by the engine of this name. `languages`: those that it may be in, where the client knows
+    more than one and `language` is None. `final`: nothing more of this piece of speech will be asked about, as far as
+    is known. `draft` is that of the last hypothesis about a shorter part of
     it. If `replaces`, an earlier request of the same session, still waits, this one takes its place, and that one is
     never answered."""
 
@@ -86,8 +97,10 @@ class Transcribe(Struct, frozen=True):
     audio: Audio
     urgency: Urgency = Urgency.ENDED
     language: str | None = None
+    languages: tuple[str, ...] = ()
     prompt: str | None = None
     keywords: tuple[str, ...] = ()
+    final: bool = True
     draft: tuple[int, ...] = ()
     replaces: int | None = None
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from msgspec import Struct
@@ -24,12 +24,16 @@ from hark.core.work import Audio, Hypothesis, VoiceState
 
 class Utterance(Struct, frozen=True):
     """One piece of speech: `audio` is mono float32 [n] at 16 kHz; the rest are hints, which a model may ignore.
-    `draft` is what the engine put into the `draft` of its hypothesis about a shorter part of this audio."""
+    `languages`: those that it may be in, where `language` is None and not all are possible. `final`: nothing more of
+    this speech is expected to follow. `draft` is what the engine put into the `draft` of its hypothesis about a shorter
+    part of this audio."""
 
     audio: Audio
     language: str | None = None
+    languages: tuple[str, ...] = ()
     prompt: str | None = None
     keywords: tuple[str, ...] = ()
+    final: bool = True
     draft: tuple[int, ...] = ()
 
 
@@ -66,19 +70,26 @@ class LoadOptions(Struct, frozen=True):
     threads: int = 1
 
 
+# What of an Utterance an engine can make use of, and what its hypotheses can carry besides text.
+Trait: TypeAlias = Literal["language", "languages", "prompt", "keywords", "logprobs", "words", "detects_language"]
+
+
 class ModelSpec(Struct, frozen=True):
     """A model that a plug-in offers. `files` are names in the file catalog that must be pulled before `load`. A batch
     has up to `max_batch` requests, and of several ones up to `max_batch_s` seconds of audio, padding included.
-    `threads`: how many an engine makes good use of in one call; the host then calls it as often at once as it has
-    threads for. None: it is called by one thread at a time, and has all of them. `own_process`: an engine runs in a
-    process of its own for each call at once, so that it takes no time of Python's lock from the sessions, and its crash
-    ends none of them; its `load` then has to be a class or function of a module. Without, it runs in threads."""
+    `languages`: the codes of those that it knows; empty: it does not say. `traits`: which hints of an Utterance it
+    honours, and what its hypotheses carry (`words`: tokens with times). `threads`: how many an engine makes good use of
+    in one call; the host then calls it as often at once as it has threads for. None: it is called by one thread at a
+    time, and has all of them. `own_process`: an engine runs in a process of its own for each call at once, so that it
+    takes no time of Python's lock from the sessions, and its crash ends none of them; its `load` then has to be a class
+    or function of a module. Without, it runs in threads."""
 
     name: str
     summary: str
     licence: str
     files: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    traits: tuple[Trait, ...] = ()
     max_batch: int = 8
     max_batch_s: float = inf
     threads: int | None = None

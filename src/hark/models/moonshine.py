@@ -87,6 +87,7 @@ def plugin() -> list[EngineModel]:
         licence="MIT",
         files=(NAME,),
         languages=("en",),
+        traits=("logprobs",),
         max_batch=8,
         max_batch_s=8.0,
         threads=1,

@@ -68,7 +68,7 @@ def _words(audio: Audio) -> list[Token]:
             level = round(float(np.abs(audio[first:last]).mean()) / STEP) - 1
             whole = last < len(audio)
             word = WORDS[min(max(level, 0), len(WORDS) - 1)] if whole else "cut"
-            tokens.append(Token(f" {word}", -0.1))
+            tokens.append(Token(f" {word}", -0.1, first, last))
     return tokens
 
 
@@ -86,7 +86,11 @@ def _load_judge(options: LoadOptions) -> ScriptedJudge:
 
 def plugin() -> list[Model]:
     engine = ModelSpec(
-        "scripted", "Transcribes loudness; for tests and for measuring the server itself.", "MIT", own_process=False
+        "scripted",
+        "Transcribes loudness; for tests and for measuring the server itself.",
+        "MIT",
+        traits=("logprobs", "words"),
+        own_process=False,
     )
     scorer = ModelSpec("scripted-vad", "Takes any sound for speech; goes with 'scripted'.", "MIT", max_batch=512)
     judge = ModelSpec("scripted-turns", "Goes by the last word; goes with 'scripted'.", "MIT", max_batch=512)

@@ -91,6 +91,7 @@ _SERVER: Final[dict[str, tuple[Given, ...]]] = {
         ("sent", "logprobs.token logprobs.logprob logprobs.bytes", "if `include` asks"),
         ("sent", "languages.code", "for the models that tell them"),
         ("sent", "start_ms end_ms", "not OpenAI's: the part of the audio that the item stands for"),
+        ("sent", "words.word words.start_ms words.end_ms", "not OpenAI's: where the engine tells when words were said"),
     ),
     f"{_TRANSCRIPTION}.failed": (
         ("sent", "item_id content_index error.type error.message", ""),

@@ -74,7 +74,8 @@ def item(value: m.Item, audio: bytes | None = None) -> dict[str, Json]:
 
 
 def logprobs(tokens: Sequence[Token]) -> list[LogProb]:
-    return [LogProb(token.text, token.logprob, list(token.text.encode())) for token in tokens]
+    """Of the tokens of which the engine knows it."""
+    return [LogProb(t.text, t.logprob, list(t.text.encode())) for t in tokens if t.logprob is not None]
 
 
 def usage(value: m.Usage) -> Usage:
@@ -136,6 +137,8 @@ def _transcription(event: m.TranscriptDelta | m.TranscriptCompleted | m.Transcri
             body |= {"transcript": event.transcript, "usage": told(usage(event.usage))}
             # Not OpenAI's: every client checked tolerates more keys here, and people ask for times (contract H.24).
             body |= {"start_ms": event.audio_start_ms, "end_ms": event.audio_end_ms}
+            if event.words is not None:
+                body["words"] = [{"word": w.text, "start_ms": w.start_ms, "end_ms": w.end_ms} for w in event.words]
             if event.tokens is not None:
                 body["logprobs"] = [told(token) for token in logprobs(event.tokens)]
             if event.languages is not None:

@@ -1,7 +1,7 @@
 """What was heard in a file -> the answers of /v1/audio/transcriptions (contract A.8).
 
-A turn is a segment. Its times are those of the session; the times of words are estimates: the turn's speech, shared out
-in proportion to the number of characters.
+A turn is a segment. Its times are those of the session. Where the engine does not time words, their times are
+estimates: the turn's speech, shared out in proportion to the number of characters.
 
 Rule: whatever the form of the answer, its text is the same: the turns, joined with spaces; and the deltas of a stream
 join to it exactly.
@@ -133,7 +133,7 @@ class Heard:
 
     def _segment(self, number: int, turn: TranscriptCompleted) -> Segment:
         text = turn.transcript.encode()
-        logprobs = [token.logprob for token in turn.tokens or ()]
+        logprobs = [token.logprob for token in turn.tokens or () if token.logprob is not None]
         return Segment(
             id=number,
             seek=turn.audio_start_ms // 10,  # Whisper counts in frames of 10 ms
@@ -148,11 +148,14 @@ class Heard:
         )
 
     def _words(self, duration_ms: int) -> Iterator[Word]:
-        """Every word, and an estimate of when it was said."""
+        """Every word, and when it was said; an estimate, where the engine does not know."""
         floor = 0
         for turn in self._turns:
             start, end = self._speech_ms(turn, floor, duration_ms)
             floor = turn.audio_end_ms
+            if turn.words is not None:
+                yield from (Word(word.text, word.start_ms / 1000, word.end_ms / 1000) for word in turn.words)
+                continue
             words = turn.transcript.split()
             whole, before = sum(map(len, words)), 0
             for word in words:

@@ -18,7 +18,7 @@ from collections import deque
 from typing import Final
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from hark.core.messages import Usage
 from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Hypothesis, Token, Urgency, to_samples
@@ -234,6 +234,7 @@ class Job:
         segment = self._segments[0]
         if not believable(hypothesis, segment):
             hypothesis = Hypothesis(())
+        hypothesis = _placed(hypothesis, request.stretch.first)
         segment.answered, segment.hypothesis = request.stretch, hypothesis
         return [] if self._is_final(segment) else self.transcript.add_partial(hypothesis)
 
@@ -279,6 +280,21 @@ class Job:
         )
 
 
+def _placed(hypothesis: Hypothesis, first: int) -> Hypothesis:
+    """The same with the times of its tokens counted from the start of the session's audio, not of the stretch's."""
+    if all(token.start is None and token.end is None for token in hypothesis.tokens):
+        return hypothesis
+    tokens = (
+        structs.replace(
+            token,
+            start=None if token.start is None else first + token.start,
+            end=None if token.end is None else first + token.end,
+        )
+        for token in hypothesis.tokens
+    )
+    return structs.replace(hypothesis, tokens=tuple(tokens))
+
+
 def believable(hypothesis: Hypothesis, segment: Segment) -> bool:
     """Whether the text may have been spoken at all: models print "You" and "Thank you." for noise and music.
 
@@ -288,5 +304,4 @@ def believable(hypothesis: Hypothesis, segment: Segment) -> bool:
     scores = sorted((score for _, score in segment.scores), reverse=True)[:EVIDENCE_WINDOWS]
     if sum(scores) < MIN_EVIDENCE * len(scores):
         return False
-    logprobs = [token.logprob for token in hypothesis.tokens]
-    return sum(logprobs) >= MIN_LOGPROB * len(logprobs)
+    return hypothesis.confidence is None or hypothesis.confidence >= MIN_LOGPROB

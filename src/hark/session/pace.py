@@ -65,18 +65,20 @@ class PaceCheck:
     def hear(self, request: Transcribe, hypothesis: Hypothesis) -> None:
         """A stretch was transcribed for good."""
         length = len(request.audio)
-        if self._said or self._trials >= TRIALS or not SHORTEST <= length <= LONGEST or not hypothesis.tokens:
+        if self._said or self._trials >= TRIALS or not SHORTEST <= length <= LONGEST:
             return
-        words, doubt = len(hypothesis.text.split()), sum(token.logprob for token in hypothesis.tokens)
+        if (sure := hypothesis.confidence) is None:
+            return  # without it nothing can be told
+        words, doubt = len(hypothesis.text.split()), sure * len(hypothesis.tokens)
         self._words += words
         self._heard += length
         self._doubt += doubt
         self._tokens += len(hypothesis.tokens)
-        pace, sure = self._words * SAMPLE_RATE / self._heard, self._doubt / self._tokens
-        if self._heard < ENOUGH or (SLOW <= pace <= FAST and sure >= UNSURE):
+        pace, mean = self._words * SAMPLE_RATE / self._heard, self._doubt / self._tokens
+        if self._heard < ENOUGH or (SLOW <= pace <= FAST and mean >= UNSURE):
             return
         self._trials += 1
-        self._said, self._sure, self._least_words = request, doubt / len(hypothesis.tokens), words // 2
+        self._said, self._sure, self._least_words = request, sure, words // 2
         self._to_try = others(self.rate)
         self._best = (self._sure + MARGIN, 0)
 
@@ -93,10 +95,9 @@ class PaceCheck:
         """The answer to a trial, or to somebody else's request."""
         if not self._lane.settle(result) or self._said is None:
             return
-        if isinstance(result, Transcribed) and result.hypothesis.tokens:
-            tokens = result.hypothesis.tokens
-            sure = sum(token.logprob for token in tokens) / len(tokens)
-            if len(result.hypothesis.text.split()) >= self._least_words:
+        if isinstance(result, Transcribed):
+            sure, words = result.hypothesis.confidence, len(result.hypothesis.text.split())
+            if sure is not None and words >= self._least_words:
                 self._best = max(self._best, (sure, self._trying))
         self._conclude()
 

@@ -33,6 +33,7 @@ class Recipe(Struct, frozen=True):
 
     card: ModelCard
     language: str | None = None
+    languages: tuple[str, ...] = ()
     prompt: str | None = None
     keywords: tuple[str, ...] = ()
     logprobs: bool = False
@@ -43,7 +44,8 @@ class Recipe(Struct, frozen=True):
         if chosen is None:
             return cls(card, logprobs=logprobs)
         language = chosen.language or (chosen.languages[0] if len(chosen.languages) == 1 else None)
-        return cls(card, language, chosen.prompt, chosen.keywords, logprobs)
+        languages = chosen.languages if language is None else ()
+        return cls(card, language, languages, chosen.prompt, chosen.keywords, logprobs)
 
 
 class _Asked(Struct):
@@ -120,8 +122,10 @@ class Transcribing:
             audio=job.audio(self._buffer, request.stretch),
             urgency=self._urgency(job, request),
             language=recipe.language,
+            languages=recipe.languages,
             prompt=recipe.prompt,
             keywords=recipe.keywords,
+            final=request.final,
             draft=request.draft,
             replaces=self.lane.latest,
         )
@@ -211,6 +215,7 @@ class Transcribing:
                 audio_start_ms=to_ms(job.start),
                 audio_end_ms=to_ms(job.end),
                 tokens=tuple(transcript.tokens) if recipe.logprobs else None,
+                words=transcript.words,
                 languages=((job.language,) if job.language else ()) if recipe.card.languages else None,
             )
         )

@@ -18,7 +18,10 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
-from hark.core.work import Hypothesis, Token
+from msgspec import structs
+
+from hark.core.messages import Word
+from hark.core.work import Hypothesis, Token, to_ms
 
 HELD_BACK: Final = 1
 AGREEMENT: Final = 2
@@ -40,10 +43,18 @@ class Unit:
     def __init__(self, tokens: list[Token]) -> None:
         first, *rest = tokens
         self.spaced = first.text[:1].isspace()
-        self.tokens = [Token(first.text.lstrip(), first.logprob), *rest]
+        self.tokens = [structs.replace(first, text=first.text.lstrip()), *rest]
         text = "".join(token.text for token in tokens)
         self.key = "".join(filter(str.isalnum, text)).casefold() or text.strip()
-        self.sure = all(token.logprob >= SURE for token in tokens)
+        self.sure = all(token.logprob is None or token.logprob >= SURE for token in tokens)
+
+    def word(self) -> Word | None:
+        """With its times, where the engine told them."""
+        starts = [token.start for token in self.tokens if token.start is not None]
+        ends = [token.end for token in self.tokens if token.end is not None]
+        if not starts or not ends:
+            return None
+        return Word("".join(token.text for token in self.tokens), to_ms(min(starts)), to_ms(max(ends)))
 
 
 def units(tokens: Sequence[Token]) -> list[Unit]:
@@ -62,9 +73,16 @@ class Transcript:
     def __init__(self) -> None:
         self.tokens: list[Token] = []
         self.text = ""
+        self._words: list[Word | None] = []
         self._sent: list[Unit] = []  # of the segment that is open
         self._last: list[Unit] = []  # the hypothesis before this one
         self._stood: list[int] = []  # for each unit of it, how many hypotheses in a row had all up to it
+
+    @property
+    def words(self) -> tuple[Word, ...] | None:
+        """All of them with their times, in the order in which they were said; None if an engine left one out."""
+        known = [word for word in self._words if word is not None]
+        return tuple(known) if len(known) == len(self._words) and known else None
 
     def add_partial(self, hypothesis: Hypothesis) -> list[Token]:
         """A hypothesis of the open segment that may still change."""
@@ -93,8 +111,9 @@ class Transcript:
             first, *rest = unit.tokens
             joins = not self._sent and not _UNSPACED.match(first.text)  # the segment before it ended in a word
             space = " " if (self.text or tokens) and (unit.spaced or joins) else ""
-            tokens += [Token(space + first.text, first.logprob), *rest]
+            tokens += [structs.replace(first, text=space + first.text), *rest]
             self._sent.append(unit)
+            self._words.append(unit.word())
         self.tokens += tokens
         self.text += "".join(token.text for token in tokens)
         return tokens
