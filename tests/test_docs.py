@@ -117,7 +117,7 @@ def test_what_the_page_says_of_troubles_is_what_it_says():
 def test_every_option_of_the_server_has_its_row():
     expected = []
     for name, field in Settings.model_fields.items():
-        default = {None: "none", False: "off", True: "on"}.get(field.default, f"`{field.default}`")
+        default = {"None": "none", "False": "off", "True": "on"}.get(str(field.default), f"`{field.default}`")
         flag = name.replace("_", "-")
         expected.append([f"`--{flag}`", f"`HARK_{name.upper()}`", default, field.description])
     assert table(page("docs/configuration.md"), "flag", "environment") == expected

@@ -20,14 +20,17 @@ from starlette.types import ASGIApp
 
 from hark.auth.keys import Keys
 from hark.auth.store import Store
+from hark.compute.cores import usable_cores
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
-from hark.edge import guard, requests, status, tls, unreadable
+from hark.edge import guard, relay, requests, status, tls, unreadable
 from hark.edge.admission import Admission
 from hark.edge.calls import Calls, either
 from hark.edge.client_secrets import ClientSecrets
 from hark.edge.console import Console
 from hark.edge.eventlog import EventLogs
+from hark.edge.gateway import Gateway
+from hark.edge.ids import new_id
 from hark.edge.limits import Limits
 from hark.edge.models import Models
 from hark.edge.reference import Reference
@@ -85,7 +88,7 @@ def routes(
 
 
 def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalCompute, calls: Calls) -> ASGIApp:
-    """The ASGI application. Its outermost layers are request ids and CORS, so that errors have them too."""
+    """The ASGI application, without the layers around it."""
     lifetime_s, anyone = settings.max_session_minutes * 60.0, settings.allow_anonymous
     realtime = Realtime(keys, catalog.find, compute, lifetime_s, anyone, calls.limits, calls, settings.session_model)
     secrets = ClientSecrets(keys, catalog.find, lifetime_s, calls, anyone, settings.session_model)
@@ -107,15 +110,20 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
         Exception: status.crash,
     }
 
+    routing = routes(realtime, secrets, models, files, Reference(keys), Console(keys))
+    return calls.logs.around(Starlette(routes=routing, exception_handlers=handlers))
+
+
+def around(app: ASGIApp, settings: Settings, keys: Keys) -> ASGIApp:
+    """`app` in its outermost layers, request ids and CORS, so that errors have them too."""
+
     def any_origin() -> bool:
         try:
-            return anyone or keys.required
+            return settings.allow_anonymous or keys.required
         except OperatorError:  # the request meets it too, and tells of it
             return False
 
-    routing = routes(realtime, secrets, models, files, Reference(keys), Console(keys))
-    inside = Starlette(routes=routing, exception_handlers=handlers)
-    return requests.with_ids(guard.cross_origin(calls.logs.around(inside), any_origin))
+    return requests.with_ids(guard.cross_origin(app, any_origin))
 
 
 def keys_of(settings: Settings) -> Keys:
@@ -129,16 +137,26 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def adopt(self, connection: socket.socket) -> None:
+        """Serve a connection that another process has accepted. Raises OSError if it breaks off first."""
+
+        def protocol() -> asyncio.Protocol:
+            state = self.lifespan.state
+            return unreadable.Http(config=self.config, server_state=self.server_state, app_state=state)
+
+        await asyncio.get_running_loop().connect_accepted_socket(protocol, connection, ssl=self.config.ssl)
+
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[str]:
+async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIterator[str]:
     """Serve while the context lasts; yields the base URL, "http://127.0.0.1:8000". The models are loaded by then.
 
-    Raises OperatorError or ModelError if the options, the port, the files or a model stand in the way.
+    With a `gateway`, this process is one of `settings.workers`: it listens to no port, gets its connections from there,
+    and has its share of the threads; there is no URL then. Raises OperatorError or ModelError if the options, the port,
+    the files or a model stand in the way.
     """
     keys = keys_of(settings)
-    settings.check(has_keys=keys.required)
-    _check_session_model(settings.session_model)
+    certificate = check(settings, keys)
     # uvicorn's lines show the query, where a key may stand.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     catalog = configured(installed(), settings)
@@ -147,10 +165,10 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         scorer=catalog.scorer.spec.name,
         judge=catalog.judge.spec.name if catalog.judge else None,
         folder=models_folder(settings.models_dir),
-        threads=settings.threads,
+        threads=settings.threads if gateway is None else share(settings),
     )
     admission = Admission(compute.strain, most=settings.max_sessions)
-    limits = Limits(Store(settings.data_folder), admission=admission)
+    limits = Limits(Store(settings.data_folder), admission=admission, sessions=gateway)
     calls = Calls(
         keys=keys,
         find_model=catalog.find,
@@ -161,43 +179,72 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         any_origin=settings.allow_anonymous,
         session_model=settings.session_model,
         logs=EventLogs(settings.event_log and settings.event_log.expanduser()),
+        new_call_id=gateway.new_call_id if gateway else lambda: new_id("rtc"),
     )
-    certificate = _certificate(settings)
-    listener = _listen(settings)
+    listener = listen(settings) if gateway is None else None
+    app = build(settings, keys, catalog, compute, calls)
     try:
         await compute.start(*catalog.engines())
-        config = uvicorn.Config(
-            build(settings, keys, catalog, compute, calls),
-            http=unreadable.Http,
-            ws=unreadable.WebSockets,
-            ws_max_size=MAX_FRAME_BYTES,
-            # A client whom we keep waiting cannot answer: its pong lies behind the audio that is not read yet.
-            ws_ping_timeout=None,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-            ssl_certfile=certificate.chain if certificate else None,
-            ssl_keyfile=certificate.key if certificate else None,
-        )
-        server = _Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        watching = asyncio.create_task(admission.watch())
+        server = _Server(_uvicorn(around(relay.between(app, gateway) if gateway else app, settings, keys), certificate))
+        serving = asyncio.create_task(server.serve(sockets=[listener] if listener else []))
+        beside = [asyncio.create_task(admission.watch())]
         try:
             while not server.started:
                 if serving.done():
                     serving.result()
                 await asyncio.sleep(0.01)
-            yield _url(settings, listener)
+            if gateway is not None:
+                beside.append(asyncio.create_task(_join(gateway, server, app, calls)))
+            yield url_of(settings, listener) if listener else ""
         finally:
+            if gateway is not None:
+                gateway.leave_service()
             server.should_exit = True
-            watching.cancel()
+            for task in beside:
+                task.cancel()
             await asyncio.gather(serving, calls.stop())
     finally:
-        listener.close()
+        if listener is not None:
+            listener.close()
         await limits.stop()
         await asyncio.to_thread(compute.stop)
+
+
+async def _join(gateway: Gateway, server: _Server, app: ASGIApp, calls: Calls) -> None:
+    def how_many() -> int:
+        return len(server.server_state.connections) + calls.how_many
+
+    await gateway.serve(server.adopt, lambda stream: relay.answer(app, stream), how_many)
+
+
+def _uvicorn(app: ASGIApp, certificate: tls.Certificate | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=unreadable.Http,
+        ws=unreadable.WebSockets,
+        ws_max_size=MAX_FRAME_BYTES,
+        # A client whom we keep waiting cannot answer: its pong lies behind the audio that is not read yet.
+        ws_ping_timeout=None,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        ssl_certfile=certificate.chain if certificate else None,
+        ssl_keyfile=certificate.key if certificate else None,
+    )
+
+
+def check(settings: Settings, keys: Keys) -> tls.Certificate | None:
+    """What can be known before anything is loaded; the certificate to serve with. Raises OperatorError."""
+    settings.check(has_keys=keys.required)
+    _check_session_model(settings.session_model)
+    return _certificate(settings)
+
+
+def share(settings: Settings) -> int:
+    """The threads of one of several gateways, at least 1: --threads are those of all."""
+    return max(1, (settings.threads or usable_cores()) // settings.workers)
 
 
 def _certificate(settings: Settings) -> tls.Certificate | None:
@@ -234,7 +281,8 @@ def _check_session_model(name: str) -> None:
         )
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """Raises OperatorError if the port cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
@@ -249,7 +297,7 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _url(settings: Settings, listener: socket.socket) -> str:
+def url_of(settings: Settings, listener: socket.socket) -> str:
     host, port = settings.host, listener.getsockname()[1]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http{'s' if settings.tls else ''}://{shown}:{port}"

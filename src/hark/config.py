@@ -59,6 +59,12 @@ class Settings(BaseSettings):
         default=None, description="Folder with keys and client secrets' signing keys. Default: the user's data."
     )
     threads: int | None = Field(default=None, ge=1, description="Cores for transcription. Default: every one.")
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes that serve the port; --threads are shared out among them.",
+    )
     max_sessions: int | None = Field(
         default=None,
         ge=1,

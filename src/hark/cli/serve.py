@@ -12,7 +12,7 @@ import logging
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
 
 from pydantic import SecretStr
@@ -21,6 +21,7 @@ from rich.console import Console
 from hark.app import keys_of, running
 from hark.cli.pull import pull_command
 from hark.cli.selfcheck import self_check_at
+from hark.cli.supervisor import supervised
 from hark.config import Settings
 from hark.errors import HarkError
 from hark.models.catalog import configured, installed
@@ -31,11 +32,7 @@ log = logging.getLogger("hark.serve")
 
 def serve_command(settings: Settings, *, self_check: bool) -> None:
     """Serve until a signal. Raises HarkError if the server cannot start."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for chatty in ("websockets", "asyncio"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    set_up_log(settings)
     has_keys = keys_of(settings).required
     settings.check(has_keys=has_keys)
     if has_keys and settings.api_key is None and self_check:  # which needs a key too, and nobody else learns it
@@ -45,8 +42,18 @@ def serve_command(settings: Settings, *, self_check: bool) -> None:
     if missing(needed, models_folder(settings.models_dir)):
         pull_command(needed, models_dir=settings.models_dir)
     pull_if_possible(catalog.optional_files(), settings)
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    # A supervisor starts processes, for which asyncio's own loop is the plain way.
+    with asyncio.Runner(loop_factory=loop_factory() if settings.workers == 1 else None) as runner:
         runner.run(_serve(settings, self_check=self_check))
+
+
+def set_up_log(settings: Settings, gateway: int | None = None) -> None:
+    """To stderr; the lines of one of several gateways say its number."""
+    mark = "" if gateway is None else f"[{gateway}] "
+    lines = f"%(asctime)s %(levelname)s {mark}%(name)s: %(message)s"
+    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=lines)
+    for chatty in ("websockets", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def pull_if_possible(names: list[str], settings: Settings) -> None:
@@ -70,18 +77,19 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(settings: Settings, *, self_check: bool) -> None:
     console = Console(highlight=False)
-    with _until_signal() as stop:
-        async with running(settings) as url:
-            _collect_seldom()
+    with until_signal(signal.SIGINT, signal.SIGTERM) as stop:
+        async with _opened(settings) as (url, hush):
+            several = f", {settings.workers} workers" if settings.workers > 1 else ""
             console.print(
-                f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}. Ctrl-C stops it.", soft_wrap=True
+                f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}{several}. Ctrl-C stops it.",
+                soft_wrap=True,
             )
             has_keys = keys_of(settings).required
             if not has_keys and not settings.open_to_strangers:
                 console.print("[dim]No key is set: only this machine and pages served from it may connect.[/]")
             elif not has_keys:
                 console.print("[yellow]No key is set, and other machines may connect: anyone who can may use it.[/]")
-            checking = asyncio.create_task(_check(url, settings, console)) if self_check else None
+            checking = asyncio.create_task(_check(url, settings, console, hush)) if self_check else None
             await stop.wait()
             if checking is not None:
                 checking.cancel()
@@ -89,28 +97,43 @@ async def _serve(settings: Settings, *, self_check: bool) -> None:
             console.print("\nStopping.")
 
 
-def _collect_seldom() -> None:
+@contextlib.asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[str, Callable[[bool], None]]]:
+    """The base URL of the server, in this process or in several, and how to hush what is logged of its sessions."""
+    if settings.workers > 1:
+        async with supervised(settings) as supervisor:
+            yield supervisor.url, supervisor.hush
+    else:
+        async with running(settings) as url:
+            collect_seldom()
+            yield url, hush_sessions
+
+
+def hush_sessions(on: bool) -> None:
+    logging.getLogger("hark.session").setLevel(logging.WARNING if on else logging.NOTSET)
+
+
+def collect_seldom() -> None:
     """Sessions wait while garbage is looked for, and they leave next to none: their memory is free when they end."""
     gc.collect()
     gc.freeze()  # what stands until the end is not looked through again
     gc.set_threshold(5_000, 20, 20)
 
 
-async def _check(url: str, settings: Settings, console: Console) -> None:
+async def _check(url: str, settings: Settings, console: Console, hush: Callable[[bool], None]) -> None:
     """The self-check, with the log of its session kept out of the transcript."""
-    sessions = logging.getLogger("hark.session")
-    sessions.setLevel(logging.WARNING)
+    hush(True)
     try:
         await self_check_at(url, settings, console)
     finally:
-        sessions.setLevel(logging.NOTSET)
+        hush(False)
 
 
 @contextlib.contextmanager
-def _until_signal() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set; a second Ctrl-C interrupts as usual."""
+def until_signal(*numbers: signal.Signals) -> Iterator[asyncio.Event]:
+    """An event that these set; a second one does as usual."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.getsignal(each) for each in numbers}
 
     def restore() -> None:
         for each, handler in before.items():

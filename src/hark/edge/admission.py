@@ -7,7 +7,8 @@ their model, or that the event loop is late. These figures are of the last secon
 has spoken, so new ones are counted at what the older ones cost; and what sessions cost that have left since is free.
 
 Rule: sessions that are open are never touched, and the first one is always let in. With a number given, that alone
-counts.
+counts. Of several gateways each measures itself: its own models' callers, and its own loop. Others that take cores from
+it show in both, as they make them late.
 """
 
 from __future__ import annotations
@@ -63,8 +64,7 @@ class Admission:
         """One more, to be followed by `leave`. Raises OverloadedError. Recordings wait behind all that is live, so they
         take no room; they are turned away where there is none."""
         if why := self._short():
-            message = f"The server has no room for another session: {why}. Try again in {YOUNG_S:.0f} s."
-            raise OverloadedError(message, retry_after_s=int(YOUNG_S))
+            raise no_room(why)
         self._open += 1
         if live:
             self._young.append(self._clock())
@@ -117,3 +117,8 @@ class Admission:
         while self._young and self._young[0] <= oldest:
             self._young.popleft()
         return min(len(self._young), self._open)
+
+
+def no_room(why: str) -> OverloadedError:
+    message = f"The server has no room for another session: {why}. Try again in {YOUNG_S:.0f} s."
+    return OverloadedError(message, retry_after_s=int(YOUNG_S))

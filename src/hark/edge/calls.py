@@ -66,6 +66,7 @@ class Calls:
         any_origin: bool = False,
         session_model: str = DEFAULT_SESSION_MODEL,
         logs: EventLogs | None = None,
+        new_call_id: Callable[[], str] = lambda: new_id("rtc"),
     ) -> None:
         self.keys = keys
         self.any_origin = any_origin
@@ -76,6 +77,7 @@ class Calls:
         self._network = network
         self._session_model = session_model
         self.logs = logs or EventLogs()
+        self._new_call_id = new_call_id
         self._calls: dict[str, Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -91,6 +93,10 @@ class Calls:
                 for verb in TELEPHONE
             ),
         ]
+
+    @property
+    def how_many(self) -> int:
+        return len(self._calls)
 
     # ---- HTTP ----------------------------------------------------------------------------------------------------
 
@@ -161,7 +167,7 @@ class Calls:
                 charge=meter.charge,
                 judges_pace=False,  # packets say their rate
             )
-            call = Call(new_id("rtc"), who.key_id, session, self._compute)
+            call = Call(self._new_call_id(), who.key_id, session, self._compute)
             kept = self.logs.begin(request, "webrtc")
             stack.callback(kept.close)
             ear = ChannelEar(choice.dialect, kept)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import Final
 
-from hark.auth.limits import OpenSessions
+from hark.auth.limits import OpenSessions, Sessions
 from hark.auth.principal import Principal
 from hark.auth.store import Store
 from hark.auth.usage import Account
@@ -55,15 +55,20 @@ class Meter:
 
 
 class Limits:
-    """Those of every key, for this process. `clock` gives Unix seconds; `admission`: whether the server has room."""
+    """Those of every key, for this process. `clock` gives Unix seconds; `admission`: whether the server has room;
+    `sessions`: who counts those at once, if not this process alone."""
 
     def __init__(
-        self, store: Store, clock: Callable[[], float] = time.time, admission: Admission | None = None
+        self,
+        store: Store,
+        clock: Callable[[], float] = time.time,
+        admission: Admission | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         self.clock = clock
         self._admission = admission
         self._store = store
-        self._sessions = OpenSessions()
+        self._sessions = sessions or OpenSessions()
         self._accounts: dict[str, Account] = {}
         self._users: dict[str, int] = {}
         self._thread = ThreadPoolExecutor(1, "hark-usage")
@@ -75,7 +80,7 @@ class Limits:
     async def session(self, who: Principal, *, live: bool = True) -> AsyncIterator[Meter]:
         """One session of theirs, while it lasts. Raises RateLimitError, and OperatorError if the store is broken.
         `live`: somebody speaks now."""
-        with self._entered(who, live=live):
+        async with self._entered(who, live=live):
             if not who.stored:
                 yield Meter(self, None)
                 return
@@ -86,9 +91,9 @@ class Limits:
                 self._users[who.key_id] -= 1
                 self.save()
 
-    @contextmanager
-    def _entered(self, who: Principal, *, live: bool) -> Iterator[None]:
-        self._sessions.enter(who)
+    @asynccontextmanager
+    async def _entered(self, who: Principal, *, live: bool) -> AsyncIterator[None]:
+        await self._sessions.enter(who)
         try:
             if self._admission is None:
                 yield

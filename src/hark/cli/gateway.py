@@ -1,0 +1,72 @@
+"""One of the gateway processes of `hark serve --workers N`: what the supervisor starts.
+
+Rule: it ends when the supervisor does, however that ended: its standard input is a pipe that nobody else holds open.
+Ctrl-C at a terminal reaches it too, and means nothing here; the supervisor says when to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any, Final
+
+from msgspec import Struct, json
+
+from hark.app import running
+from hark.cli.serve import collect_seldom, hush_sessions, loop_factory, set_up_log, until_signal
+from hark.config import Settings
+from hark.edge.gateway import Gateway
+from hark.errors import HarkError
+
+log = logging.getLogger("hark.serve")
+
+# After the supervisor is gone: for sessions to be closed and calls to be finished.
+STOP_S: Final = 20.0
+
+
+class Order(Struct, frozen=True):
+    """The first line of standard input: which gateway this is, its end of the channel, and what it is set to."""
+
+    index: int
+    channel: int
+    settings: dict[str, Any]
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return  # the supervisor is gone already
+    order = json.decode(line, type=Order)
+    threading.Thread(target=_live_with_supervisor, name="hark-supervisor", daemon=True).start()
+    settings = Settings(**order.settings)
+    set_up_log(settings, order.index)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(order, settings))
+
+
+def _live_with_supervisor() -> None:
+    """The channel tells the event loop too, by which it ends in order; but the loop may be what hangs."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    time.sleep(STOP_S)
+    os._exit(1)
+
+
+async def _serve(order: Order, settings: Settings) -> None:
+    with until_signal(signal.SIGTERM) as stop:
+        gateway = Gateway(order.index, socket.socket(fileno=order.channel), lost=stop.set, quiet=hush_sessions)
+        try:
+            async with running(settings, gateway):
+                collect_seldom()
+                await stop.wait()
+        except HarkError as error:
+            gateway.fail(error.message)
+        finally:
+            await gateway.stop()

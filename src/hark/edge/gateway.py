@@ -1,0 +1,192 @@
+"""A gateway: one of several processes that serve one port, and what it shares with the others through the supervisor.
+
+Rule: whatever is remembered in one process and must hold for all of them goes through here. Sessions at once are
+counted by the supervisor, which forgets those of a process that died. A call stays in the process that took its offer;
+its id says which that is, and requests about it are passed on there (relay.py). All else is signed, is in the store, or
+belongs to one connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from itertools import count
+from typing import Final, TypeAlias
+
+from hark.auth.limits import too_many
+from hark.auth.principal import Principal
+from hark.edge.admission import no_room
+from hark.edge.channel import (
+    Answer,
+    Channel,
+    Connection,
+    Enter,
+    Failed,
+    Leaving,
+    Left,
+    Load,
+    Message,
+    Pass,
+    Quiet,
+    Ready,
+    Refusal,
+    Request,
+)
+from hark.edge.ids import new_id
+from hark.errors import RateLimitError
+
+# How often the supervisor hears how much is open here; what it gave since then it counts itself.
+REPORT_S: Final = 0.25
+# For what others wait for here, once this gateway ends.
+PATIENCE_S: Final = 2.0
+_CALL_ID: Final = re.compile(r"rtc_([0-9a-f]{2})[0-9a-f]{20}")
+
+Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_Asked: TypeAlias = tuple[asyncio.Future[tuple[Refusal, int]], str]
+
+
+class Gateway:
+    """The gateway number `index` at its `end` of the channel. `lost`: the supervisor is gone; `quiet`: it wants the log
+    to leave out what becomes of sessions, or not any more."""
+
+    def __init__(
+        self, index: int, end: socket.socket, *, lost: Callable[[], None], quiet: Callable[[bool], None]
+    ) -> None:
+        self.index = index
+        self._tell_lost = lost
+        self._quiet = quiet
+        self._channel = Channel(end, self._hear, self._lose)
+        self._numbers = count()
+        self._asked: dict[int, _Asked] = {}
+        self._given = 0
+        self._adopt: Callable[[socket.socket], Awaitable[None]] | None = None
+        self._answer: Callable[[Stream], Awaitable[None]] | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Task[None]] = set()
+
+    # ---- connections ---------------------------------------------------------------------------------------------
+
+    async def serve(
+        self,
+        adopt: Callable[[socket.socket], Awaitable[None]],
+        answer: Callable[[Stream], Awaitable[None]],
+        how_many: Callable[[], int],
+    ) -> None:
+        """Until cancelled, say what is open here. `adopt` is given clients, `answer` requests of other gateways."""
+        self._adopt, self._answer = adopt, answer
+        self._channel.send(Ready())
+        told = Load(0, 0)
+        while True:
+            await asyncio.sleep(REPORT_S)
+            if (now := Load(self._given, how_many())) != told:
+                self._channel.send(now)
+                told = now
+
+    def fail(self, message: str) -> None:
+        """It cannot start."""
+        self._channel.send(Failed(message))
+
+    def leave_service(self) -> None:
+        """No more clients; those that are on their way go to another gateway."""
+        self._adopt = None
+        self._channel.send(Leaving())
+
+    async def stop(self) -> None:
+        """When all calls have ended: let requests about them end too, and be gone for the supervisor."""
+        tasks = self._clients | self._requests
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._channel.close()
+        self._let_go()
+
+    def _hear(self, message: Message, came: socket.socket | None) -> None:
+        match message:
+            case Connection():
+                self._given += 1
+                if came is not None:
+                    self._start(self._clients, self._greet(came))
+            case Request() if came is not None:
+                self._start(self._requests, self._take(came))
+            case Answer(number, refusal, most):
+                reply, key_id = self._asked.pop(number)
+                if not reply.cancelled():
+                    reply.set_result((refusal, most))
+                elif not refusal:
+                    self._channel.send(Left(key_id))
+            case Quiet(on):
+                self._quiet(on)
+            case _:
+                pass
+
+    def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _greet(self, came: socket.socket) -> None:
+        if self._adopt is None:
+            came.close()
+            return
+        try:
+            await self._adopt(came)
+        except OSError as error:  # it broke off, or speaks no TLS where it should
+            logging.getLogger("hark.http").debug("a connection was not made: %s", error)
+            came.close()
+
+    async def _take(self, came: socket.socket) -> None:
+        if self._answer is None:
+            came.close()
+        else:
+            await self._answer(await asyncio.open_unix_connection(sock=came))
+
+    def _lose(self) -> None:
+        for reply, _ in self._asked.values():
+            if not reply.done():
+                message = "The server is being stopped. Call again when it is back."
+                reply.set_exception(RateLimitError(message, retry_after_s=5))
+        self._asked.clear()
+        self._let_go()
+        self._tell_lost()
+
+    def _let_go(self) -> None:
+        while self._channel.carried:
+            self._channel.carried.popleft()[1].close()
+
+    # ---- sessions at once ----------------------------------------------------------------------------------------
+
+    async def enter(self, who: Principal) -> None:
+        """Raises RateLimitError where one more would be too many, for the key or for the server."""
+        reply: asyncio.Future[tuple[Refusal, int]] = asyncio.get_running_loop().create_future()
+        number = next(self._numbers)
+        self._asked[number] = reply, who.key_id
+        self._channel.send(Enter(number, who.key_id, who.max_sessions))
+        refusal, most = await reply
+        if refusal:
+            raise too_many(most) if refusal == "key" else no_room(f"--max-sessions allows {most}")
+
+    def leave(self, who: Principal) -> None:
+        self._channel.send(Left(who.key_id))
+
+    # ---- calls ---------------------------------------------------------------------------------------------------
+
+    def new_call_id(self) -> str:
+        """One that says where the call is."""
+        return new_id("rtc").replace("_", f"_{self.index:02x}")
+
+    def owner(self, call_id: str) -> int | None:
+        """The index of the gateway that has this call, if it has one and is not this."""
+        found = _CALL_ID.fullmatch(call_id)
+        index = int(found[1], 16) if found else self.index
+        return None if index == self.index else index
+
+    async def reach(self, index: int) -> Stream:
+        """A stream to the gateway of this index. It ends at once if there is none."""
+        own, other = socket.socketpair()
+        self._channel.send(Pass(index), other)
+        return await asyncio.open_unix_connection(sock=own)
