@@ -158,11 +158,12 @@ class LocalCompute:
             case JudgeModel():
                 return _judging(model, options)
             case EngineModel():
-                if not _runs_apart(model):
-                    return _transcribing(model.load(options))
-                engine = EngineProcess(model, options)
-                self._apart.append(engine)
-                stack.callback(engine.close)
+                if _runs_apart(model):
+                    self._apart.append(process := EngineProcess(model, options))
+                    stack.callback(process.close)
+                    return _transcribing(process)
+                engine = model.load(options)
+                stack.callback(getattr(engine, "close", lambda: None))
                 return _transcribing(engine)
             case _:
                 assert_never(model)

@@ -122,6 +122,9 @@ class Worker:
                 for _ in range(0 if self._apart else self._limits.callers - 1):
                     self._start(lambda: self._serve(run))
             self._serve(run)
+            if not self._apart:  # the others call what is closed now
+                for thread in self._threads[1:]:
+                    thread.join(STOP_PATIENCE_S)
 
     def _another(self) -> None:
         with ExitStack() as stack:

@@ -38,7 +38,8 @@ class Utterance(Struct, frozen=True):
 
 
 class Engine(Protocol):
-    """Transcribes batches of utterances."""
+    """Transcribes batches of utterances. It may have a `close()` besides, which is called once nobody calls it any
+    more."""
 
     def transcribe(self, batch: Sequence[Utterance]) -> list[Hypothesis]:
         """One hypothesis for each utterance, in order. Raises ModelError, or anything, if the whole batch failed."""

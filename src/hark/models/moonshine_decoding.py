@@ -12,13 +12,14 @@ last one, so that what remains is a front part of every array and nothing is cop
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hark.core.work import SAMPLE_RATE, Hypothesis
-from hark.models.moonshine_graphs import HEAD_SIZE, HEADS, MAX_POSITIONS, MEMORY, PAST
+from hark.models.moonshine_graphs import HEAD_SIZE, HEADS, MAX_POSITIONS, MEMORY, PAST, VOCABULARY
 from hark.models.moonshine_tokens import join_pieces, repeated_tail
 
 START: Final = 1
@@ -37,7 +38,8 @@ class Row:
     def __init__(self, samples: int, draft: Sequence[int] = ()) -> None:
         self.done = False
         self._limit = min(int(samples / SAMPLE_RATE * TOKENS_PER_SECOND) + SPARE_TOKENS, MAX_POSITIONS - 1)
-        self.next = [START, *draft[: self._limit - 1]]  # what the model runs next
+        own = takewhile(lambda token: 0 <= token < VOCABULARY, draft[: self._limit - 1])
+        self.next = [START, *own]  # what the model runs next
         self.position = 0  # of the first of them
         self._tokens: list[int] = []
         self._logprobs: list[float] = []
