@@ -64,7 +64,7 @@ class LocalCompute:
         self._threads = threads or usable_cores()
         self._workers: dict[str, Worker] = {}
         self._apart: list[EngineProcess] = []
-        self._voices = Ticks(lambda work, deliver: self._worker(self._scorer).submit(work, deliver))
+        self._voices = Ticks(lambda asked: self._worker(self._scorer).submit_all(asked))
 
     async def start(self, *engines: str) -> None:
         """Load the judge, the scorer and the engines of these names. Raises OperatorError or ModelError if one of

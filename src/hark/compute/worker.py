@@ -64,10 +64,15 @@ class Worker:
             return len(self._queue)
 
     def submit(self, work: Work, deliver: Deliver) -> None:
-        """Queue `work`; `deliver` is called with its result on the running loop."""
-        asker = _Asker(deliver, asyncio.get_running_loop())
+        """Queue `work`; `deliver` is called with its result on the running loop, and raises nothing."""
+        self.submit_all([(work, deliver)])
+
+    def submit_all(self, asked: Sequence[tuple[Work, Deliver]]) -> None:
+        """The same for several, with one thread to be woken for all of them."""
+        loop, now = asyncio.get_running_loop(), time.monotonic()
         with self._wake:
-            self._queue.add(work, asker, time.monotonic())
+            for work, deliver in asked:
+                self._queue.add(work, _Asker(deliver, loop), now)
             self._wake.notify()
             short = self._apart and not self._idle and self.loaded.done() and len(self._threads) < self._limits.callers
         if short:
@@ -144,17 +149,15 @@ class Worker:
                 self._history.ran(now, now - began, batch[0].urgency)
                 self._queue.done(batch)
                 self._wake.notify()
-            for entry, result in zip(batch, results, strict=True):
-                _hand_over(entry.session, result)
+            _hand_over([entry.session for entry in batch], results)
 
     def _next(self) -> list[Entry[_Asker]]:
         with self._wake:
             while not self._stopped:
                 if batch := self._queue.take():
                     now = time.monotonic()
-                    for entry in batch:
-                        if entry.urgency is Urgency.ENDED:
-                            self._history.waited(now, now - entry.since)
+                    if batch[0].urgency is Urgency.ENDED:  # and so are all of them
+                        self._history.waited(now, now - min(entry.since for entry in batch))
                     return batch
                 self._idle += 1
                 self._wake.wait()
@@ -182,8 +185,18 @@ def _always_fails(failure: HarkError) -> Run:
     return run
 
 
-def _hand_over(asker: _Asker, result: Result) -> None:
-    try:
-        asker.loop.call_soon_threadsafe(asker.deliver, result)
-    except RuntimeError:  # the loop was closed while the model ran: nobody is left to hear it
-        log.debug("a result came after its event loop had closed")
+def _hand_over(askers: list[_Asker], results: list[Result]) -> None:
+    """Results go to a loop together: each time that it is woken from outside costs it as much as a result does."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Deliver, Result]]] = {}
+    for asker, result in zip(askers, results, strict=True):
+        by_loop.setdefault(asker.loop, []).append((asker.deliver, result))
+    for loop, answers in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_deliver, answers)
+        except RuntimeError:  # the loop was closed while the model ran: nobody is left to hear it
+            log.debug("a result came after its event loop had closed")
+
+
+def _deliver(answers: list[tuple[Deliver, Result]]) -> None:
+    for deliver, result in answers:
+        deliver(result)

@@ -8,6 +8,7 @@ hypothesis may change, and nothing else does.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,6 @@ from hark.models.base import EngineModel, JudgeModel, LoadOptions, Model, ModelS
 WORDS: Final = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett")
 WORD_SAMPLES: Final = 3_200
 FLOOR: Final = 0.02
-CROSSING_SAMPLES: Final = 32  # a wave that crosses nought is not silent there
 # Probability that a turn is over, by the last letter of its last word.
 CERTAINTY: Final = {"a": 0.99, "o": 0.02}
 # Word k sounds at this amplitude (peak of a sine or square), so neighbours are told apart with room to spare.
@@ -35,11 +35,12 @@ class ScriptedScorer:
     """Probability 0.95 for a window whose mean magnitude is above the floor, else 0.02. Keeps no state."""
 
     def score(self, batch: Sequence[tuple[Audio, VoiceState]]) -> list[tuple[NDArray[np.float32], VoiceState]]:
-        scored: list[tuple[NDArray[np.float32], VoiceState]] = []
-        for audio, _ in batch:
-            loud = np.abs(audio.reshape(-1, WINDOW_SAMPLES)).mean(axis=1) > FLOOR
-            scored.append((np.where(loud, 0.95, 0.02).astype(np.float32), None))
-        return scored
+        if not batch:
+            return []
+        windows = np.concatenate([audio for audio, _ in batch]).reshape(-1, WINDOW_SAMPLES)
+        scores = np.where(np.abs(windows).mean(axis=1) > FLOOR, np.float32(0.95), np.float32(0.02))
+        ends = accumulate(len(audio) // WINDOW_SAMPLES for audio, _ in batch)
+        return [(scores[first:last], None) for first, last in pairwise((0, *ends))]
 
 
 class ScriptedJudge:
@@ -62,11 +63,8 @@ class ScriptedEngine:
 def _words(audio: Audio) -> list[Token]:
     loud = np.abs(audio) > FLOOR
     edges = np.flatnonzero(np.diff(np.concatenate(([False], loud, [False])).astype(np.int8)))
-    starts, stops = edges[::2], edges[1::2]
-    silent = starts[1:] - stops[:-1] > CROSSING_SAMPLES
-    starts, stops = starts[np.append(True, silent)[: len(starts)]], stops[np.append(silent, True)[: len(stops)]]
     tokens: list[Token] = []
-    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+    for start, stop in edges.reshape(-1, 2).tolist():
         for first in range(start, stop, WORD_SAMPLES):
             last = min(first + WORD_SAMPLES, stop)
             level = round(float(np.abs(audio[first:last]).mean()) / STEP) - 1
