@@ -77,11 +77,14 @@ class Listener:
                 if self._head.startswith(magic, at):
                     self._looks = LOOKS
                     return _file(name, self._encoding)
-        while len(self._head) >= BLOCK_BYTES:
-            block = bytes(self._head[:BLOCK_BYTES])
-            del self._head[:BLOCK_BYTES]
-            if float(np.abs(decode(block, self._encoding)).mean()) > SILENCE:
-                self._sound += block
+        if len(self._head) + len(self._sound) < LOOK_BYTES[self._encoding]:
+            return None  # were it all sound, it would not be enough yet
+        whole = len(self._head) // BLOCK_BYTES * BLOCK_BYTES
+        data = bytes(self._head[:whole])
+        del self._head[:whole]
+        levels = np.abs(decode(data, self._encoding).reshape(whole // BLOCK_BYTES, -1)).mean(axis=1)
+        for block in np.flatnonzero(levels > SILENCE).tolist():
+            self._sound += data[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
         if len(self._sound) < LOOK_BYTES[self._encoding]:
             return None
         finding = judge(bytes(self._sound), self._encoding)
@@ -93,17 +96,20 @@ class Listener:
 def judge(sound: bytes, encoding: Encoding) -> str | None:
     """What `sound`, in whole blocks, seems to be, if it is not what `encoding` says; None if nothing is amiss."""
     declared = decode(sound, encoding)
-    alike = likeness(declared)
-    loud = _level(declared) > LOUD[encoding]
+    centred = _centred(declared)
+    alike = _likeness(centred)
+    loud = _mean(np.abs(centred)) > LOUD[encoding]
     if not loud and alike >= NOISE:
         return _channels(declared, encoding)
-    readings = {name: samples for name, read in _READINGS.items() if len(samples := read(sound))}
-    likely = {
-        name: likeness(samples)
-        for name, samples in readings.items()
-        if name != encoding and SILENCE / 10 < _level(samples) < PLAUSIBLE
-    }
-    needed = max(NOISE if loud else SOUND, alike + BETTER, max(likely.values(), default=0.0) - BETTER)
+    if alike + BETTER > 1:
+        return None  # no reading can be so much better
+    least = max(NOISE if loud else SOUND, alike + BETTER)
+    likely = {}
+    for name, read in _READINGS.items():
+        centred = np.zeros(0, np.float32) if name == encoding else _centred(read(sound))
+        if len(centred) and (found := _likeness(centred)) >= least and _is_plausible(centred):
+            likely[name] = found
+    needed = max(likely.values(), default=0.0) - BETTER
     best = next((name for name, found in likely.items() if found >= needed), None)
     if best is None:
         return None
@@ -114,22 +120,29 @@ def judge(sound: bytes, encoding: Encoding) -> str | None:
     )
 
 
-def likeness(samples: Samples) -> float:
+def _likeness(centred: Samples) -> float:
     """How alike neighbouring samples are: lag-1 autocorrelation, -1 to 1, and 0 if all are the same."""
-    centred = samples - samples.mean()
     power = float(np.dot(centred, centred))
     return float(np.dot(centred[1:], centred[:-1])) / power if power > 0 else 0.0
 
 
-def _level(samples: Samples) -> float:
-    return float(np.abs(samples - samples.mean()).mean())
+def _is_plausible(centred: Samples) -> bool:
+    return SILENCE / 10 < _mean(np.abs(centred)) < PLAUSIBLE
+
+
+def _centred(samples: Samples) -> Samples:
+    return samples - np.float32(_mean(samples)) if len(samples) else samples
+
+
+def _mean(samples: Samples) -> float:
+    return float(np.add.reduce(samples)) / len(samples)
 
 
 def _channels(samples: Samples, encoding: Encoding) -> str | None:
-    steps = np.square(np.diff(samples[: len(samples) // 2 * 2]))
-    within, across = float(steps[0::2].mean()), float(steps[1::2].mean())
-    at_rest = float((steps[1::2] == 0).mean())
-    if within >= TWO_CHANNELS * across or across < SMALL_STEP**2 or at_rest > AT_REST:
+    even = len(samples) // 2 * 2
+    inside, between = samples[1:even:2] - samples[0:even:2], samples[2:even:2] - samples[1 : even - 1 : 2]
+    within, across = float(np.dot(inside, inside)) / len(inside), float(np.dot(between, between)) / len(between)
+    if within >= TWO_CHANNELS * across or across < SMALL_STEP**2 or (between == 0).mean() > AT_REST:
         return None
     return (
         "The audio seems to hold two channels, sample by sample in turn. Expected one channel "

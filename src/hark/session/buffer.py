@@ -12,7 +12,7 @@ import numpy as np
 from hark.core.work import SAMPLE_RATE, Audio
 
 NO_AUDIO: Final[Audio] = np.zeros(0, np.float32)
-_FIRST_CAPACITY: Final = 4 * SAMPLE_RATE
+_FIRST_CAPACITY: Final = SAMPLE_RATE
 
 
 class AudioBuffer:
@@ -43,8 +43,10 @@ class AudioBuffer:
         self.start = max(self.start, min(first, self.end))
 
     def _make_room(self, more: int) -> None:
-        # Twice what is held: the cost of moving is spread over as many appends, and memory follows what is kept.
+        # Room for twice what is held: the cost of moving is spread over as many appends, and memory follows what is
+        # kept. Where that much is there it is used again, for new memory has to be fetched page by page.
         held = self._store[self.start - self._base : self.end - self._base]
-        store = np.empty(max(_FIRST_CAPACITY, 2 * (len(held) + more)), np.float32)
+        wanted = max(_FIRST_CAPACITY, 2 * (len(held) + more))
+        store = self._store if wanted <= len(self._store) <= 4 * wanted else np.empty(wanted, np.float32)
         store[: len(held)] = held
         self._store, self._base = store, self.start

@@ -11,9 +11,9 @@ then asked in vain, and no word is lost.
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Final
 
-import numpy as np
 from msgspec import structs
 
 from hark.audio.denoise import Denoiser
@@ -140,10 +140,11 @@ class FrontEnd:
             return []
         if not isinstance(result, VoiceScored) or len(result.probabilities) != self._asked:
             return self._unknown(self._asked)
-        if np.isnan(result.probabilities).any():
+        probabilities: list[float] = result.probabilities.tolist()
+        if isnan(sum(probabilities)):
             return self._unknown(self._asked)  # with its state, or all that follows would be NaN too
         self._state = result.state
-        return self._number(result.probabilities.tolist())
+        return self._number(probabilities)
 
     def give_up(self) -> list[tuple[int, float]]:
         """The scorer did not answer in time: every window that waits for it, so that nobody waits so long twice."""

@@ -101,6 +101,8 @@ class Segment:
         if self.first_voiced is None:
             return None
         length, pause = self.scored - self.first_voiced, self.scored - self.last_voiced
+        if length <= SOFT_CUTS[0][0]:
+            return None
         if any(length > least and pause >= enough for least, enough in SOFT_CUTS):
             return max(self.scored - pause // 2, self.last_voiced + TAIL)  # what was asked for when it began
         if length <= HARD_CUT:

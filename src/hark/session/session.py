@@ -100,6 +100,7 @@ class Session:
         self._ending: m.SessionEnded | None = None  # what is said once every item has ended
         self._stirred = False  # whether there was more than an append, which moves the front end and nothing behind it
         self.ended = False
+        self.behind = False  # whether the client should be kept waiting: it sent more than the models have done
         self._emit(m.SessionCreated(view))
 
     @property
@@ -119,9 +120,7 @@ class Session:
         behind_barrier_s = self._inbox_bytes / (wire.rate * formats.SAMPLE_BYTES[wire.encoding])
         return (self._front.position - first) / SAMPLE_RATE + behind_barrier_s
 
-    @property
-    def behind(self) -> bool:
-        """Whether the client should be kept waiting: what it sent already is more than the models have done."""
+    def _is_behind(self) -> bool:
         if len(self._inbox) >= MAX_WAITING:
             return True
         # What waits is held: the sum is for those who hold much.
@@ -214,6 +213,7 @@ class Session:
         if self._ending is not None and not self._inbox and not self._jobs.busy:
             self.ended = True
             self._emit(self._ending)
+        self.behind = self._is_behind()
 
     def _ask(self, work: Work | Urge | None) -> None:
         if work is not None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import takewhile
 from typing import Final
 
@@ -45,7 +46,7 @@ class Unit:
         self.spaced = first.text[:1].isspace()
         self.tokens = [structs.replace(first, text=first.text.lstrip()), *rest]
         text = "".join(token.text for token in tokens)
-        self.key = "".join(filter(str.isalnum, text)).casefold() or text.strip()
+        self.key = _key(text)
         self.sure = all(token.logprob is None or token.logprob >= SURE for token in tokens)
 
     def word(self) -> Word | None:
@@ -55,6 +56,12 @@ class Unit:
         if not starts or not ends:
             return None
         return Word("".join(token.text for token in self.tokens), to_ms(min(starts)), to_ms(max(ends)))
+
+
+@lru_cache(maxsize=4096)
+def _key(text: str) -> str:
+    """Successive hypotheses say nearly the same words."""
+    return "".join(filter(str.isalnum, text)).casefold() or text.strip()
 
 
 def units(tokens: Sequence[Token]) -> list[Unit]:
