@@ -23,7 +23,7 @@ from hark.auth.store import Store
 from hark.compute.cores import usable_cores
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
-from hark.edge import guard, relay, requests, status, tls, unreadable
+from hark.edge import guard, reading, relay, requests, status, tls, unreadable
 from hark.edge.admission import Admission
 from hark.edge.calls import Calls, either
 from hark.edge.client_secrets import ClientSecrets
@@ -221,7 +221,7 @@ def _uvicorn(app: ASGIApp, certificate: tls.Certificate | None) -> uvicorn.Confi
     return uvicorn.Config(
         app,
         http=unreadable.Http,
-        ws=unreadable.WebSockets,
+        ws=reading.Reader,
         ws_max_size=MAX_FRAME_BYTES,
         # A client whom we keep waiting cannot answer: its pong lies behind the audio that is not read yet.
         ws_ping_timeout=None,

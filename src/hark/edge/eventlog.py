@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hark.auth.principal import mask
-from hark.edge import requests
+from hark.edge import reading, requests
 from hark.edge.guard import KEY_SUBPROTOCOL, QUERY_KEYS, subprotocols
 from hark.errors import OperatorError
 
@@ -123,6 +123,7 @@ class EventLogs:
             if scope["type"] != "websocket":
                 await app(scope, receive, send)
                 return
+            scope.get("extensions", {}).pop(reading.EXTENSION, None)  # which would take messages past us
             kept = self.begin(HTTPConnection(scope), "websocket")
             gone = False
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from hark.auth.keys import Keys
@@ -22,13 +22,16 @@ from hark.auth.principal import Principal
 from hark.core.messages import DEFAULT_SESSION_MODEL, SessionEnded, SessionView
 from hark.core.work import Compute
 from hark.edge import guard, requests, sideband, status
+from hark.edge.beat import Beat
 from hark.edge.calls import Calls
 from hark.edge.frames import Speaker, commands
 from hark.edge.ids import new_id
 from hark.edge.limits import Limits, Meter
 from hark.edge.pump import Pump
+from hark.edge.reading import reader_of
 from hark.errors import AuthError, CallerError, InternalError, OperatorError, RateLimitError
 from hark.protocol import dialects, events, minting
+from hark.protocol.wire import decode
 from hark.session.configuration import FindModel
 from hark.session.session import Session
 
@@ -52,6 +55,7 @@ class Realtime(Struct, frozen=True):
     limits: Limits
     calls: Calls
     session_model: str = DEFAULT_SESSION_MODEL
+    beat: Beat = field(default_factory=Beat)
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection, from its handshake to its close."""
@@ -107,9 +111,14 @@ class Realtime(Struct, frozen=True):
             lifetime_s=self.lifetime_s,
             charge=meter.charge,
         )
-        speaker = Speaker(choice.dialect, send=websocket.send_text, new_id=new_id)
+        reader = reader_of(websocket)
+        speaker = Speaker(choice.dialect, send=reader.say if reader else websocket.send_text, new_id=new_id)
         try:
-            return await Pump(session, self.compute, tell=speaker.tell).run(commands(_frames(websocket)))
+            if reader is None:
+                return await Pump(session, self.compute, tell=speaker.tell).run(commands(_frames(websocket)))
+            pump = Pump(session, self.compute, tell=speaker.tell, hold=reader.hold, beat=self.beat)
+            with reader.taken_over(lambda frames: pump.put([decode(frame) for frame in frames]), pump.gone):
+                return await pump.serve()
         except WebSocketDisconnect:
             raise
         except Exception:
