@@ -16,8 +16,9 @@ import pytest
 from hark.cli.pull import pull_command
 from hark.errors import OperatorError
 from hark.models import files
+from hark.models.fetching import Pulled
 from hark.models.files import DEFAULTS, MODEL_FILES, Member, ModelFiles, Wheel, lookup
-from hark.models.pull import Pulled, last_error, missing, models_folder, pull, raw_progress
+from hark.models.pull import last_error, missing, models_folder, pull, raw_progress
 
 CONTENT = {"toy/weights.bin": b"weights" * 1000, "toy/words.txt": b"words"}
 METADATA = "Metadata-Version: 2.1\nName: hark-toy\nVersion: 1.0\n"

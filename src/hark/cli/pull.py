@@ -17,8 +17,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 
 from hark.config import Settings
+from hark.models.fetching import CACHED, Pulled
 from hark.models.files import DEFAULTS
-from hark.models.pull import CACHED, Pulled, models_folder, pull
+from hark.models.pull import models_folder, pull
 
 
 def pull_command(

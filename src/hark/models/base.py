@@ -38,8 +38,8 @@ class Utterance(Struct, frozen=True):
 
 
 class Engine(Protocol):
-    """Transcribes batches of utterances. It may have a `close()` besides, which is called once nobody calls it any
-    more."""
+    """Transcribes batches of utterances. It may have a `close()`, which is called once, without arguments, when nobody
+    calls `transcribe` any more, by the thread that did: for memory that is not Python's, connections, threads."""
 
     def transcribe(self, batch: Sequence[Utterance]) -> list[Hypothesis]:
         """One hypothesis for each utterance, in order. Raises ModelError, or anything, if the whole batch failed."""
@@ -71,6 +71,16 @@ class LoadOptions(Struct, frozen=True):
     threads: int = 1
 
 
+class Suits(Struct, frozen=True):
+    """How well a model suits `--model auto`. `gpu`, `cpu`: of the models that can be loaded, the one with the greatest
+    number is taken, with a CUDA GPU and without; 0: never. `memory_mb`: how much of the GPU's or the machine's memory
+    it takes, about; it is not taken where there is less."""
+
+    gpu: int = 0
+    cpu: int = 0
+    memory_mb: int = 0
+
+
 # What of an Utterance an engine can make use of, and what its hypotheses can carry besides text.
 Trait: TypeAlias = Literal["language", "languages", "prompt", "keywords", "logprobs", "words", "detects_language"]
 
@@ -83,7 +93,9 @@ class ModelSpec(Struct, frozen=True):
     in one call; the host then calls it as often at once as it has threads for. None: it is called by one thread at a
     time, and has all of them. `own_process`: an engine runs in a process of its own for each call at once, so that it
     takes no time of Python's lock from the sessions, and its crash ends none of them; its `load` then has to be a class
-    or function of a module. Without, it runs in threads."""
+    or function of a module. Without, it runs in threads. `modules`: those that `load` imports and this package does not
+    bring along, as `import` has them; without them the model is listed and cannot be used, and `install` is the command
+    that mends it. `suits`: None: `--model auto` never takes it."""
 
     name: str
     summary: str
@@ -95,6 +107,9 @@ class ModelSpec(Struct, frozen=True):
     max_batch_s: float = inf
     threads: int | None = None
     own_process: bool = True
+    modules: tuple[str, ...] = ()
+    install: str | None = None
+    suits: Suits | None = None
 
 
 class EngineModel(Struct, frozen=True):

