@@ -19,7 +19,7 @@ from rich.table import Table
 from hark.config import Settings
 from hark.models.fetching import CACHED, Pulled
 from hark.models.files import DEFAULTS
-from hark.models.pull import models_folder, pull
+from hark.models.pull import models_folder, pull, size_there
 
 
 def pull_command(
@@ -35,8 +35,13 @@ def pull_command(
 ) -> None:
     """Fetch model files, check them, and say where they are."""
     folder = models_folder(models_dir or Settings().models_dir)
-    with _Bars(Console(stderr=True)) as bars:
-        pulled = pull(names or DEFAULTS, folder, source=source, progress=bars.update)
+    terminal = Console(stderr=True)
+    try:
+        with _Bars(terminal) as bars:
+            pulled = pull(names or DEFAULTS, folder, source=source, progress=bars.update)
+    except KeyboardInterrupt:
+        terminal.print("Stopped. The same command goes on with what came of a hub's file.", soft_wrap=True)
+        raise
     if not quiet or any(item.origin != CACHED for item in pulled):
         _show(pulled, folder, Console())
 
@@ -71,7 +76,9 @@ def _show(pulled: Sequence[Pulled], folder: Path, console: Console) -> None:
     table.add_column("from", overflow="fold")
     for entry, items in groupby(pulled, key=lambda item: item.entry):
         origins = ", ".join(dict.fromkeys(item.origin for item in items))
-        table.add_row(entry.name, entry.summary, entry.licence, f"{entry.size / 1e6:.1f}", escape(origins))
+        table.add_row(
+            entry.name, entry.summary, entry.licence, f"{size_there(entry, folder) / 1e6:.1f}", escape(origins)
+        )
     console.print(table)
     for item in pulled:
         if item.damaged:

@@ -59,11 +59,12 @@ class _Found(Struct, frozen=True):
     sha1: str | None = None
 
 
-def complete(entry: HubFiles, folder: Path) -> bool:
-    """Whether all its files are in the models folder. Hashes those alone that something else has written since."""
+def complete(entry: HubFiles, folder: Path, *, closely: bool = True) -> bool:
+    """Whether all its files are in the models folder. Hashes those alone that something has written to since they were
+    pulled, and none of them unless `closely`."""
     manifest = _manifest(entry, folder / entry.name)
     return all(
-        name in manifest.absent or _untouched(manifest.files.get(name), folder / entry.name / name)
+        name in manifest.absent or _untouched(manifest.files.get(name), folder / entry.name / name, closely)
         for name in (*entry.files, *entry.optional)
     )
 
@@ -102,7 +103,7 @@ class _Pull:
         pulled = []
         with _alone(self.place, lambda: self.progress(f"{self.entry.name} (another pull is at it)", None, 0)):
             self.manifest = _manifest(self.entry, self.place)
-            if not complete(self.entry, self.place.parent):
+            if not complete(self.entry, self.place.parent, closely=False):
                 self.manifest.absent.clear()  # the repository may have got them
             wanted = (*self.entry.files, *self.entry.optional)
             for name in (name for name in wanted if name not in self.manifest.absent):
@@ -110,7 +111,8 @@ class _Pull:
                     pulled.append(self._pull(name))
                 except AbsentError as error:
                     if name not in self.entry.optional:
-                        raise SourceError(f"Cannot get {self.entry.name}/{name}. {error}") from None
+                        tried = f"{self.hub.label}: {error}"
+                        raise SourceError(f"Cannot get {self.entry.name}/{name}. Tried: {tried}") from None
                     self.manifest.absent.append(name)
                     self._write_down()
         return pulled
@@ -197,9 +199,9 @@ class _Pull:
                 part.unlink()
 
     def _download(self, name: str, wanted: str | None) -> Kept:
-        self.elsewhere = False
         path, what = self.place / name, f"{self.entry.name}/{name}"
         remote = self.hub.describe(self.entry.repo, self.manifest.commit or self.entry.revision, name)
+        self.elsewhere = False
         self.manifest.commit = self.manifest.commit or remote.commit
         if wanted and remote.sha256 and wanted != remote.sha256:
             raise SourceError(f"it has {name} with SHA-256 {remote.sha256}, expected {wanted}")
@@ -282,12 +284,12 @@ def _manifest(entry: HubFiles, place: Path) -> Manifest:
     return structs.replace(manifest, files=pinned)
 
 
-def _untouched(kept: Kept | None, path: Path) -> bool:
+def _untouched(kept: Kept | None, path: Path, closely: bool) -> bool:
     try:
         there = path.stat()
         if kept is None or there.st_size != kept.size:
             return False
-        return there.st_mtime_ns == kept.mtime_ns or sha256_of(path) == kept.sha256
+        return there.st_mtime_ns == kept.mtime_ns or not closely or sha256_of(path) == kept.sha256
     except OSError:
         return False
 

@@ -14,7 +14,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
@@ -26,7 +26,7 @@ from msgspec import Struct
 from hark.models.fetching import CHUNK_BYTES, SourceError, cannot_write
 
 ENDPOINT: Final = "https://huggingface.co"
-PAUSES_S: Final = (1.0, 2.0, 4.0, 8.0)
+PAUSES_S: Final = (1.0, 2.0, 4.0, 8.0)  # before each further attempt that follows a failure
 MOST_PATIENCE_S: Final = 60.0  # with a hub that says when to come again
 SILENT_S: Final = 30.0
 AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -69,21 +69,13 @@ class Remote(Struct, frozen=True):
 
 
 class Hub:
-    """`endpoint`: its base URL. `pauses_s`: how long to wait before each further attempt that follows a failure."""
+    """`endpoint`: its base URL. `offline`: no connection is made."""
 
-    def __init__(
-        self,
-        endpoint: str = ENDPOINT,
-        *,
-        token: str | None = None,
-        offline: bool = False,
-        pauses_s: Sequence[float] = PAUSES_S,
-    ) -> None:
+    def __init__(self, endpoint: str = ENDPOINT, *, token: str | None = None, offline: bool = False) -> None:
         self.endpoint = endpoint.rstrip("/")
         self.offline = offline
         self.label = urlsplit(self.endpoint).netloc
         self._token = token
-        self._pauses_s = pauses_s
 
     @classmethod
     def of_environment(cls) -> Hub:
@@ -166,7 +158,7 @@ class Hub:
         """What `act` returns, once what may pass has passed. Whenever some of the file came, patience is new."""
         if self.offline:
             raise UnreachableError("HF_HUB_OFFLINE is set, so no connection is made")
-        pauses = list(self._pauses_s)
+        pauses = list(PAUSES_S)
         while True:
             before = done()
             try:
@@ -178,7 +170,7 @@ class Hub:
                 time.sleep(max(pauses.pop(0), _retry_after(error.headers)))
             except (OSError, http.client.HTTPException) as error:
                 if done() > before:
-                    pauses = list(self._pauses_s)
+                    pauses = list(PAUSES_S)
                 if not pauses:
                     raise UnreachableError(f"no connection to it holds ({getattr(error, 'reason', error)})") from None
                 time.sleep(pauses.pop(0))

@@ -1,0 +1,459 @@
+"""Pulling from a hub that stands on this machine: what goes right, and each thing that goes wrong."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hub import git_sha1, standing
+
+from hark.errors import OperatorError
+from hark.models import hub as pulling
+from hark.models import hub_files, hub_http
+from hark.models.hub_files import HubFiles
+from hark.models.pull import missing, pull
+
+WEIGHTS = bytes(range(256)) * 4096  # a MiB, so more than one read
+CONFIG = b'{"layers": 1}\n'
+REPO = "somebody/whisper-toy"
+TOY = HubFiles(
+    name="toy-hub",
+    summary="a toy",
+    licence="MIT",
+    repo=REPO,
+    files=("config.json", "model.bin"),
+    size=1_000_000,
+    optional=("preprocessor.json",),
+)
+CONTENT = {"config.json": CONFIG, "model.bin": WEIGHTS}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch, tmp_path):
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setattr(hub_http, "PAUSES_S", (0, 0))
+    monkeypatch.setitem(hub_files.HUB_FILES, TOY.name, TOY)
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    with standing() as hub:
+        hub.repos[REPO] = dict(CONTENT)
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        yield hub
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "models"
+
+
+def fetch(folder: Path, source: Path | None = None, progress=lambda *_: None):
+    return pull([TOY.name], folder, source=source, progress=progress)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """What an engine would find; hidden files are ours."""
+    return {path.name: path.read_bytes() for path in (folder / TOY.name).iterdir() if not path.name.startswith(".")}
+
+
+def parts(folder: Path) -> list[Path]:
+    return list((folder / TOY.name).glob("*.part"))
+
+
+def manifest(folder: Path) -> dict:
+    return json.loads((folder / TOY.name / ".hark.json").read_bytes())
+
+
+def entry(monkeypatch, **changes) -> None:
+    monkeypatch.setitem(hub_files.HUB_FILES, TOY.name, pulling.structs.replace(TOY, **changes))
+
+
+def test_all_files_come_and_are_written_down(hub, folder):
+    assert missing([TOY.name], folder) == [TOY.name]
+    seen = []
+    pulled = fetch(folder, progress=lambda *step: seen.append(step))
+    assert content(folder) == CONTENT
+    assert [(item.member.path, item.origin) for item in pulled] == [
+        ("toy-hub/config.json", hub.url.removeprefix("http://")),
+        ("toy-hub/model.bin", hub.url.removeprefix("http://")),
+    ]
+    size = len(WEIGHTS)
+    steps = [step for step in seen if step[0] == "toy-hub/model.bin"]
+    assert (steps[0], steps[-1]) == (("toy-hub/model.bin", 0, size), ("toy-hub/model.bin", size, size))
+    written = manifest(folder)
+    assert written["files"]["model.bin"]["sha256"] == hashlib.sha256(WEIGHTS).hexdigest()
+    assert (written["commit"], written["absent"]) == (hub.commit, ["preprocessor.json"])
+    assert missing([TOY.name], folder) == []
+
+
+def test_what_is_there_is_not_asked_for_again(hub, folder):
+    fetch(folder)
+    hub.seen.clear()
+    assert {item.origin for item in fetch(folder)} == {"cache"}
+    assert hub.seen == []
+
+
+def test_an_optional_file_comes_where_there_is_one(hub, folder):
+    hub.repos[REPO]["preprocessor.json"] = b"{}"
+    fetch(folder)
+    assert content(folder)["preprocessor.json"] == b"{}"
+    assert manifest(folder)["absent"] == []
+
+
+def test_the_token_goes_to_the_hub_alone(hub, folder, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.token = "hf_secret"
+    fetch(folder)
+    assert {seen.token for seen in hub.seen if seen.where == "hub"} == {"Bearer hf_secret"}
+    stored = [seen for seen in hub.seen if seen.where == "store"]
+    assert stored
+    assert {seen.token for seen in stored} == {None}
+
+
+def test_a_redirect_to_an_unsafe_place_is_not_followed():
+    redirects, asked = hub_http._Redirects(), hub_http.urllib.request.Request("https://hub.test/file")
+    with pytest.raises(hub_http.SourceError, match="not safe"):
+        redirects.redirect_request(asked, None, 302, "", {"X-Linked-Size": None}, "http://hub.test/file")
+
+
+def test_files_of_one_pull_are_of_one_commit(hub, folder):
+    fetch(folder)
+    asked = [seen.path.split("/")[4] for seen in hub.seen if seen.where == "hub"]
+    assert asked[0] == "main"
+    assert set(asked[2:]) == {hub.commit}
+
+
+def test_a_broken_connection_goes_on_where_it_broke(hub, folder):
+    hub.cut["model.bin"] = 300_000
+    fetch(folder)
+    assert content(folder) == CONTENT
+    assert [seen.range for seen in hub.gets("model.bin")] == [None, "bytes=300000-"]
+
+
+def test_a_store_without_ranges_begins_anew(hub, folder):
+    hub.cut["model.bin"], hub.ranges = 300_000, False
+    fetch(folder)
+    assert content(folder) == CONTENT
+
+
+def test_a_pull_that_was_ended_is_gone_on_with_by_the_next_process(hub, folder):
+    hub.cut["model.bin"] = 300_000
+    command = (
+        "import sys\nfrom hark.models import hub_files, hub_http\nfrom hark.models.pull import pull\n"
+        "from hark.models.hub_files import HubFiles\nfrom pathlib import Path\n"
+        "import time\ntime.sleep = lambda s: (print('waits', flush=True), sys.stdin.read())\n"
+        f"hub_files.HUB_FILES['toy-hub'] = HubFiles('toy-hub', '', 'MIT', {REPO!r}, ('model.bin',), 1)\n"
+        f"pull(['toy-hub'], Path({str(folder)!r}), progress=lambda *_: None)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout.readline() == "waits\n"  # the connection has broken, and it is about to try again
+        process.send_signal(signal.SIGKILL)
+    (part,) = parts(folder)
+    assert part.stat().st_size == 300_000
+    assert missing([TOY.name], folder) == [TOY.name]
+    hub.seen.clear()
+    fetch(folder)
+    assert content(folder) == CONTENT
+    assert [seen.range for seen in hub.gets("model.bin")] == ["bytes=300000-"]
+    assert parts(folder) == []
+
+
+def test_a_part_of_another_version_is_of_no_use(hub, folder):
+    hub.cut["model.bin"] = 300_000
+    hub.repos[REPO]["model.bin"] = WEIGHTS[::-1]
+
+    def progress(what, done, total):
+        if done == 300_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(folder, progress=progress)
+    assert len(parts(folder)) == 1
+    hub.repos[REPO]["model.bin"] = WEIGHTS
+    hub.seen.clear()
+    fetch(folder)
+    assert [seen.range for seen in hub.gets("model.bin")] == [None]
+    assert content(folder) == CONTENT
+    assert parts(folder) == []
+
+
+@pytest.mark.parametrize("file", ["model.bin", "config.json"])
+def test_wrong_content_is_refused_and_nothing_stays(hub, folder, file):
+    hub.lies[file] = b"x" * len(CONTENT[file])
+    with pytest.raises(OperatorError, match=rf"Cannot get toy-hub/{file}\. Tried: .* has .*SHA-.*, expected"):
+        fetch(folder)
+    assert file not in content(folder)
+    assert parts(folder) == []
+    del hub.lies[file]
+    fetch(folder)
+    assert content(folder) == CONTENT
+
+
+def test_a_pin_is_held_to_whatever_the_hub_says(hub, folder, monkeypatch):
+    entry(monkeypatch, pins={"model.bin": "0" * 64})
+    with pytest.raises(OperatorError, match=r"has model\.bin with SHA-256 .*, expected 0000"):
+        fetch(folder)
+    assert hub.gets("model.bin") == []  # a gigabyte is not fetched to be thrown away
+    entry(monkeypatch, pins={"config.json": "0" * 64})
+    shutil.rmtree(folder)
+    with pytest.raises(OperatorError, match=r"config\.json has SHA-256 .*, expected 0000"):
+        fetch(folder)
+
+
+def test_a_changed_pin_makes_what_was_pulled_unfit(hub, folder, monkeypatch):
+    fetch(folder)
+    entry(monkeypatch, pins={"config.json": "0" * 64})
+    assert missing([TOY.name], folder) == [TOY.name]
+
+
+def test_damage_is_noticed_and_mended(hub, folder):
+    fetch(folder)
+    weights = folder / TOY.name / "model.bin"
+    weights.write_bytes(b"W" + WEIGHTS[1:])
+    assert missing([TOY.name], folder) == [TOY.name]
+    pulled = fetch(folder)
+    assert [(item.member.path, item.damaged) for item in pulled] == [
+        ("toy-hub/config.json", False),
+        ("toy-hub/model.bin", True),
+    ]
+    assert content(folder) == CONTENT
+
+
+def test_damage_that_kept_size_and_time_is_found_by_a_pull(hub, folder):
+    fetch(folder)
+    weights = folder / TOY.name / "model.bin"
+    before = weights.stat()
+    weights.write_bytes(b"W" + WEIGHTS[1:])
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert missing([TOY.name], folder) == []  # a gigabyte is not read at each start
+    assert [item.damaged for item in fetch(folder)] == [False, True]
+
+
+def test_what_was_pulled_first_is_held_to(hub, folder):
+    fetch(folder)
+    hub.repos[REPO]["model.bin"] = WEIGHTS[::-1]  # of the same commit, which cannot be
+    (folder / TOY.name / "model.bin").unlink()
+    with pytest.raises(OperatorError, match=r"it has model\.bin with SHA-256 .*, expected"):
+        fetch(folder)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (401, r"asks for a token, or has no such repository\. Set HF_TOKEN to a token that may read it \(401\)"),
+        (403, r"does not let HF_TOKEN's owner read it\. .*/somebody/whisper-toy \(403\)"),
+        (404, r"somebody/whisper-toy has no file model\.bin \(404\)"),
+        (418, r"answers .* \(418\)"),
+    ],
+)
+def test_a_refusal_is_explained_and_not_repeated(hub, folder, status, told):
+    hub.statuses["model.bin"] = [status] * 9
+    with pytest.raises(OperatorError, match=told):
+        fetch(folder)
+    assert len(hub.statuses["model.bin"]) == 8
+
+
+def test_a_wrong_token_and_no_repository_are_told_apart(hub, folder, monkeypatch):
+    hub.token = "right"
+    monkeypatch.setenv("HF_TOKEN", "wrong")
+    with pytest.raises(OperatorError, match=r"takes the token of HF_TOKEN for a wrong one"):
+        fetch(folder)
+    hub.token = None
+    entry(monkeypatch, revision="v9")
+    with pytest.raises(OperatorError, match=r"has no such repository, or not this revision of it \(404\)"):
+        fetch(folder)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (429, r"has had too many requests from here\. Wait 30 s, or set HF_TOKEN"),
+        (500, r"has trouble of its own\. Try again later \(500\)"),
+        (503, r"has trouble of its own"),
+    ],
+)
+def test_what_may_pass_is_waited_for(hub, folder, monkeypatch, status, told):
+    waits = []
+    monkeypatch.setattr(hub_http.time, "sleep", waits.append)
+    hub.statuses["model.bin"] = [status] * 2
+    fetch(folder)
+    assert content(folder) == CONTENT
+    assert waits == [0, 0]
+    shutil.rmtree(folder)
+    hub.statuses["model.bin"], hub.retry_after = [status] * 9, "30"
+    with pytest.raises(OperatorError, match=told):
+        fetch(folder)
+    assert waits[2:] == [30, 30]
+
+
+def test_no_connection_names_the_way_without_one(hub, folder, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
+    with pytest.raises(OperatorError) as caught:
+        fetch(folder)
+    message = caught.value.message
+    assert f"127.0.0.1:{port}: no connection to it holds ([Errno {errno.ECONNREFUSED}]" in message
+    assert f"a clone of {REPO}, into a folder DIR" in message
+    assert "`hark pull toy-hub --from DIR`" in message
+
+
+def test_offline_makes_no_connection(hub, folder, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(
+        OperatorError, match=r"HF_HUB_OFFLINE is set, so no connection is made\. Without a network: put"
+    ):
+        fetch(folder)
+    assert hub.seen == []
+
+
+# ---- from this machine
+
+
+def test_from_a_copied_models_folder(hub, folder, tmp_path):
+    fetch(folder)
+    hub.seen.clear()
+    pulled = fetch(tmp_path / "second", folder)
+    assert content(tmp_path / "second") == CONTENT
+    assert {item.origin for item in pulled} == {f"folder {folder}"}
+    assert hub.seen == []
+    assert missing([TOY.name], tmp_path / "second") == []
+
+
+def test_a_copy_that_was_damaged_on_the_way_is_refused(hub, folder, tmp_path):
+    fetch(folder)
+    (folder / TOY.name / "model.bin").write_bytes(WEIGHTS[:-1] + b"?")
+    with pytest.raises(OperatorError, match=r"model\.bin has SHA-256 .*, expected .*"):
+        fetch(tmp_path / "second", folder)
+
+
+@pytest.mark.parametrize("within", ["", "whisper-toy"])
+def test_from_a_clone(folder, tmp_path, within):
+    clone = tmp_path / "clones" / within
+    clone.mkdir(parents=True)
+    for name, data in CONTENT.items():
+        (clone / name).write_bytes(data)
+    fetch(folder, tmp_path / "clones")
+    assert content(folder) == CONTENT
+    assert missing([TOY.name], folder) == []
+
+
+def test_a_clone_without_its_large_files_says_so(folder, tmp_path):
+    (tmp_path / "config.json").write_bytes(CONFIG)
+    (tmp_path / "model.bin").write_bytes(pulling.POINTER + b"\noid sha256:00\nsize 1\n")
+    with pytest.raises(OperatorError, match=r"model\.bin only stands for the file; run `git lfs pull` in the clone"):
+        fetch(folder, tmp_path)
+
+
+def test_a_folder_without_the_file_says_what_it_lacks(folder, tmp_path):
+    with pytest.raises(OperatorError, match=r"holds no toy-hub/config\.json, and no config\.json\. Without a network"):
+        fetch(folder, tmp_path)
+
+
+def cached_by_hugging_face(home: Path, contents=CONTENT, commit="c0ffee") -> Path:
+    """The layout of huggingface_hub: blobs by their checksum, links to them by commit."""
+    repo = home / "hub" / f"models--{REPO.replace('/', '--')}"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text(commit)
+    (repo / "blobs").mkdir()
+    (repo / "snapshots" / commit).mkdir(parents=True)
+    for name, data in contents.items():
+        blob = repo / "blobs" / (git_sha1(data) if len(data) < 100 else hashlib.sha256(data).hexdigest())
+        blob.write_bytes(data)
+        (repo / "snapshots" / commit / name).symlink_to(blob)
+    return repo
+
+
+@pytest.mark.parametrize("offline", ["", "1"])
+def test_what_hugging_face_s_tools_have_fetched_is_taken(folder, tmp_path, monkeypatch, offline):
+    repo = cached_by_hugging_face(tmp_path / "hf")
+    monkeypatch.setenv("HF_HUB_OFFLINE", offline)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody is there for the optional file
+    assert {item.origin for item in fetch(folder)} == {"Hugging Face cache"}
+    assert content(folder) == CONTENT
+    assert missing([TOY.name], folder) == []
+    shutil.rmtree(repo)
+    assert content(folder) == CONTENT
+    monkeypatch.delenv("HF_HOME")
+    cached_by_hugging_face(tmp_path / "other")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "other" / "hub"))
+    assert {item.origin for item in fetch(tmp_path / "second")} == {"Hugging Face cache"}
+
+
+def test_a_damaged_cache_of_theirs_is_passed_over(hub, folder, tmp_path):
+    repo = cached_by_hugging_face(tmp_path / "hf")
+    hub.commit = "c0ffee"
+    for blob in (repo / "blobs").iterdir():
+        blob.write_bytes(blob.read_bytes()[::-1])
+    assert {item.origin for item in fetch(folder)} == {hub.url.removeprefix("http://")}
+    assert content(folder) == CONTENT
+
+
+# ---- the disk, and each other
+
+
+def test_no_room_is_said_before_an_hour_is_spent(hub, folder, monkeypatch):
+    full = shutil.disk_usage(".")._replace(free=1000)
+    monkeypatch.setattr(pulling.shutil, "disk_usage", lambda _: full)
+    with pytest.raises(
+        OperatorError, match=rf"No room for toy-hub in .*: {len(WEIGHTS):,} bytes are wanted, and 1,000"
+    ):
+        fetch(folder)
+    assert hub.gets("model.bin") == []
+
+
+def test_a_disk_that_fills_up_meanwhile_keeps_what_came(hub, folder):
+    limit = (
+        "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
+        "from pathlib import Path\nfrom hark.models import hub_files\nfrom hark.models.hub_files import HubFiles\n"
+        "from hark.models.pull import pull\n"
+        f"hub_files.HUB_FILES['toy-hub'] = HubFiles('toy-hub', '', 'MIT', {REPO!r}, ('model.bin',), 1)\n"
+        f"pull(['toy-hub'], Path({str(folder)!r}), progress=lambda *_: None)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", limit], capture_output=True, text=True, check=False)
+    assert "Cannot write" in ended.stderr
+    assert "Make room, or name another folder with HARK_MODELS_DIR" in ended.stderr
+    assert [part.stat().st_size for part in parts(folder)] == [500_000]
+    fetch(folder)
+    assert content(folder) == CONTENT
+
+
+def test_pulls_at_the_same_time_fetch_once(hub, folder):
+    hub.gate.clear()
+    done, waiting = [], threading.Event()
+
+    def second(what, *_):
+        if "another pull is at it" in what:
+            waiting.set()
+
+    threads = [threading.Thread(target=lambda: done.append(fetch(folder))) for _ in range(2)]
+    threads[0].start()
+    until = time.monotonic() + 20
+    while not hub.gets("model.bin"):
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    threads[1] = threading.Thread(target=lambda: done.append(fetch(folder, progress=second)))
+    threads[1].start()
+    assert waiting.wait(20)
+    hub.gate.set()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 2
+    assert len(hub.gets("model.bin")) == 1
+    assert content(folder) == CONTENT
