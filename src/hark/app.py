@@ -60,6 +60,7 @@ AUDIO_PATHS = ("/v1/audio", "/audio", "/openai/v1/audio", "/openai/deployments/{
 GONE_AFTER_S = 60
 # A frame may carry 15 MiB of audio in base64 (contract B.4); past this size the transport itself closes with 1009.
 MAX_FRAME_BYTES = 32 * 1024 * 1024
+MEBIBYTE = 1024 * 1024
 
 
 def routes(
@@ -166,6 +167,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         judge=catalog.judge.spec.name if catalog.judge else None,
         folder=models_folder(settings.models_dir),
         threads=settings.threads if gateway is None else share(settings),
+        memory=settings.models_memory_mb and settings.models_memory_mb * MEBIBYTE // settings.workers,
     )
     admission = Admission(compute.strain, most=settings.max_sessions)
     limits = Limits(Store(settings.data_folder), admission=admission, sessions=gateway)
@@ -187,7 +189,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         await compute.start(*catalog.engines())
         server = _Server(_uvicorn(around(relay.between(app, gateway) if gateway else app, settings, keys), certificate))
         serving = asyncio.create_task(server.serve(sockets=[listener] if listener else []))
-        beside = [asyncio.create_task(admission.watch())]
+        beside = [asyncio.create_task(admission.watch()), asyncio.create_task(compute.keep_within_memory())]
         try:
             while not server.started:
                 if serving.done():

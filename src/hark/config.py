@@ -25,7 +25,8 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on. Any but loopback needs --api-key.")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     model: str = Field(
-        default="moonshine-tiny-en", description="Model that transcribes; every OpenAI name stands for it."
+        default="auto",
+        description="Model that transcribes; every OpenAI name stands for it. 'auto' is what suits this machine best.",
     )
     voice_model: str = Field(default="silero-vad", description="Model that tells speech from silence.")
     turn_model: str = Field(
@@ -54,6 +55,11 @@ class Settings(BaseSettings):
     )
     models_dir: Path | None = Field(
         default=None, description="Folder with pulled model files. Default: the user's cache."
+    )
+    models_memory_mb: int | None = Field(
+        default=None,
+        ge=1,
+        description="MiB that engines may hold before unused ones are dropped. Default: none ever is.",
     )
     data_dir: Path | None = Field(
         default=None, description="Folder with keys and client secrets' signing keys. Default: the user's data."

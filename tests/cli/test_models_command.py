@@ -55,12 +55,16 @@ def test_programs_get_the_same_table_as_json(printed, tmp_path):
     assert models["moonshine-tiny-en"] == {
         "kind": "transcription", "summary": "Moonshine tiny: English, 27 million parameters, 44 MB.", "licence": "MIT",
         "languages": ["en"], "bytes": 43_943_830, "pulled": False, "pull": "hark pull moonshine-tiny-en",
-        "default": True,
+        "default": True, "install": None,
+        "problem": "The files of the model 'moonshine-tiny-en' are not on this machine. "
+        "Run `hark pull moonshine-tiny-en`.",
     }  # fmt: skip
     assert [models["scripted"][key] for key in ("pulled", "pull", "default")] == [True, None, True]
     assert models["silero-vad"]["kind"] == "voice"
     assert [models["smart-turn"][key] for key in ("kind", "bytes", "default")] == ["turns", 8_679_182, True]
     assert listing["folder"] == str(tmp_path)
+    assert listing["chosen"] == "moonshine-tiny-en: small and quick on a CPU"
+    assert models["scripted"]["problem"] is None
 
 
 def test_the_names_are_those_that_the_server_lists(printed, serve):

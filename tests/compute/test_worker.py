@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
 
+from hark.compute import worker as worker_module
 from hark.compute.batching import Limits
 from hark.compute.worker import Worker
 from hark.core.work import Hypothesis, Transcribe, Transcribed, Urge, Urgency, WorkFailed
@@ -165,6 +167,88 @@ def test_a_model_that_does_not_load_fails_all_work(error, kind, message):
         assert {result.error.message for result in results.values()} == {message}
 
     with_worker(load, scenario)
+
+
+def test_a_model_that_did_not_load_is_tried_again_after_a_while(monkeypatch, caplog):
+    model, errors = Echo(), [OperatorError("Run hark pull."), OperatorError("Run it to its end."), None]
+    tries, clock = [], Clock()
+    monkeypatch.setattr(worker_module, "time", clock)
+
+    def load():
+        tries.append(True)
+        if error := errors.pop(0):
+            raise error
+        return model.run
+
+    async def scenario(worker):
+        answers = Answers()
+        worker.submit(work(1), answers.deliver)
+        assert (await answers.wait(1))[1].error.message == "Run hark pull."
+        worker.submit(work(2), answers.deliver)  # at once: nothing has changed
+        assert (await answers.wait(2))[2].error.message == "Run hark pull."
+        assert len(tries) == 1
+        clock.later()
+        worker.submit(work(3), answers.deliver)
+        assert (await answers.wait(3))[3].error.message == "Run it to its end."
+        clock.later()
+        worker.submit(work(4), answers.deliver)
+        assert isinstance((await answers.wait(4))[4], Transcribed)
+        assert len(tries) == 3
+
+    with_worker(load, scenario)
+    assert "model echo still cannot be loaded: Run it to its end." in caplog.text
+
+
+class Clock:
+    def __init__(self):
+        self.ahead_s = 0.0
+
+    def monotonic(self):
+        return time.monotonic() + self.ahead_s
+
+    def later(self):
+        self.ahead_s += worker_module.AGAIN_S
+
+
+def test_what_waited_for_the_load_fails_with_it_and_the_threads_end():
+    gate = threading.Event()
+
+    def load():
+        assert gate.wait(PATIENCE_S)
+        raise OperatorError("Run hark pull.")
+
+    async def scenario(worker):
+        answers = Answers()
+        for number, length in enumerate((100, 1_000, 10_000)):  # three batches
+            worker.submit(work(number, length), answers.deliver)
+        gate.set()
+        assert len(await answers.wait(3)) == 3
+
+    with_worker(load, scenario, callers=3)
+    assert not any(thread.name == "hark-echo" for thread in threading.enumerate())
+
+
+def test_only_who_has_nothing_to_do_retires():
+    model = Echo()
+
+    async def scenario(worker):
+        answers = Answers()
+        await asyncio.wrap_future(worker.loaded)
+        await held(worker, model, answers)
+        assert worker.idle_s() is None
+        assert not worker.retire()
+        model.gate.set()
+        await answers.wait(1)
+        async with asyncio.timeout(PATIENCE_S):
+            while worker.idle_s() is None:
+                await asyncio.sleep(0)
+        assert worker.idle_s() < PATIENCE_S
+        assert worker.retire()
+        async with asyncio.timeout(PATIENCE_S):
+            while any(thread.name == "hark-echo" for thread in threading.enumerate()):
+                await asyncio.sleep(0)
+
+    with_worker(model.load, scenario, callers=2)
 
 
 def test_who_no_longer_waits_for_the_load_does_no_harm():

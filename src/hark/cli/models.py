@@ -18,7 +18,8 @@ from hark.config import Settings
 from hark.models.base import EngineModel, JudgeModel, Model, ScorerModel
 from hark.models.catalog import Catalog, configured, installed
 from hark.models.files import lookup
-from hark.models.pull import missing, models_folder
+from hark.models.pull import missing, models_folder, size_there
+from hark.models.ready import installed_packages, lacking, pull_command
 
 Kind: TypeAlias = Literal["transcription", "voice", "turns"]
 KINDS: Final[dict[type[Model], Kind]] = {EngineModel: "transcription", ScorerModel: "voice", JudgeModel: "turns"}
@@ -27,8 +28,9 @@ KINDS: Final[dict[type[Model], Kind]] = {EngineModel: "transcription", ScorerMod
 class LocalModel(Struct, frozen=True):
     """A model that an installed plug-in offers. `languages` empty: it does not say, or does not care.
 
-    `bytes` counts the files that `hark pull` fetches; `pulled`: all of them are there, and whole; `pull` is the command
-    that fetches them, None where nothing is to be fetched. `default`: `hark serve` uses it.
+    `bytes` counts the files that `hark pull` fetches, before that about; `pulled`: all of them are there, and whole;
+    `pull` is the command that fetches them, None where nothing is to be fetched. `default`: `hark serve` uses it.
+    `problem`: why it cannot be loaded, and the mend; `install` is the command for packages that it lacks.
     """
 
     name: str
@@ -40,6 +42,8 @@ class LocalModel(Struct, frozen=True):
     pulled: bool
     pull: str | None
     default: bool
+    install: str | None
+    problem: str | None
 
 
 class Name(Struct, frozen=True):
@@ -54,9 +58,10 @@ class Name(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """What `--json` prints."""
+    """What `--json` prints. `chosen`: why the default model is what it is, where `--model` is auto."""
 
     folder: str
+    chosen: str | None
     models: list[LocalModel]
     data: list[Name]
     object: Literal["list"] = "list"
@@ -69,12 +74,18 @@ def models_command(
 ) -> None:
     """List the models on this machine, and the names that clients may use for them."""
     settings = Settings()
-    listing = listing_of(configured(installed(), settings), models_folder(models_dir or settings.models_dir))
+    folder = models_folder(models_dir or settings.models_dir)
+    listing = listing_of(configured(installed(), settings, folder), folder)
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(listing), indent=2).decode())
         return
     console = Console(highlight=False)
     console.print(_models_table(listing), "", _names_table(listing))
+    if listing.chosen is not None:
+        console.print(f"\n--model auto is {listing.chosen}.", soft_wrap=True, markup=False)
+    for model in listing.models:
+        if model.problem is not None and model.default:
+            console.print(f"\n{model.problem}", soft_wrap=True, markup=False)
     console.print(f"\nFiles are in {listing.folder}", soft_wrap=True, markup=False)
 
 
@@ -83,7 +94,8 @@ def listing_of(catalog: Catalog, folder: Path) -> Listing:
     defaults = {*catalog.engines(), catalog.scorer.spec.name, *([catalog.judge.spec.name] if catalog.judge else [])}
     local = [_local(model, folder, default=name in defaults) for name, model in sorted(catalog.models.items())]
     names = [Name(offer.name, offer.created, offer.owned_by, offer.kind, offer.engine) for offer in catalog.offers()]
-    return Listing(str(folder), local, names)
+    choice = f"{catalog.choice.name}: {catalog.choice.why}" if catalog.choice else None
+    return Listing(str(folder), choice, local, names)
 
 
 def _local(model: Model, folder: Path, *, default: bool) -> LocalModel:
@@ -94,10 +106,12 @@ def _local(model: Model, folder: Path, *, default: bool) -> LocalModel:
         summary=spec.summary,
         licence=spec.licence,
         languages=spec.languages,
-        bytes=sum(entry.size for entry in lookup(spec.files)),
+        bytes=sum(size_there(entry, folder) for entry in lookup(spec.files)),
         pulled=not missing(spec.files, folder),
-        pull=f"hark pull {' '.join(spec.files)}" if spec.files else None,
+        pull=pull_command(spec) if spec.files else None,
         default=default,
+        install=None if installed_packages(spec) else spec.install,
+        problem=lacking(spec, folder),
     )
 
 
@@ -112,6 +126,10 @@ def _models_table(listing: Listing) -> Table:
     for model in listing.models:
         size = f"{model.bytes / 1e6:.1f}" if model.bytes else ""
         files = "needs none" if model.pull is None else "pulled" if model.pulled else model.pull
+        if model.problem is not None and model.pulled:
+            files = model.install or model.problem
+        elif model.install is not None:
+            files = f"{model.install}; {files}"
         name = f"{model.name} *" if model.default else model.name
         table.add_row(name, model.summary, model.licence, ", ".join(model.languages), size, files)
     table.caption, table.caption_justify = "* in use", "left"

@@ -25,6 +25,7 @@ from hark.cli.supervisor import supervised
 from hark.config import Settings
 from hark.errors import HarkError
 from hark.models.catalog import configured, installed
+from hark.models.choice import Choice
 from hark.models.pull import missing, models_folder
 
 log = logging.getLogger("hark.serve")
@@ -38,13 +39,14 @@ def serve_command(settings: Settings, *, self_check: bool) -> None:
     if has_keys and settings.api_key is None and self_check:  # which needs a key too, and nobody else learns it
         settings = settings.model_copy(update={"api_key": SecretStr(secrets.token_hex(16))})
     catalog = configured(installed(), settings)
+    settings = settings.model_copy(update={"model": catalog.engine.spec.name})  # every worker takes the same
     needed = [*catalog.files(), *(["samples"] if self_check else [])]
     if missing(needed, models_folder(settings.models_dir)):
         pull_command(needed, models_dir=settings.models_dir)
     pull_if_possible(catalog.optional_files(), settings)
     # A supervisor starts processes, for which asyncio's own loop is the plain way.
     with asyncio.Runner(loop_factory=loop_factory() if settings.workers == 1 else None) as runner:
-        runner.run(_serve(settings, self_check=self_check))
+        runner.run(_serve(settings, catalog.choice, self_check=self_check))
 
 
 def set_up_log(settings: Settings, gateway: int | None = None) -> None:
@@ -75,7 +77,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings, *, self_check: bool) -> None:
+async def _serve(settings: Settings, choice: Choice | None, *, self_check: bool) -> None:
     console = Console(highlight=False)
     with until_signal(signal.SIGINT, signal.SIGTERM) as stop:
         async with _opened(settings) as (url, hush):
@@ -84,6 +86,8 @@ async def _serve(settings: Settings, *, self_check: bool) -> None:
                 f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}{several}. Ctrl-C stops it.",
                 soft_wrap=True,
             )
+            if choice is not None:
+                console.print(f"[dim]{choice.name} is {choice.why}. --model takes another.[/]", soft_wrap=True)
             has_keys = keys_of(settings).required
             if not has_keys and not settings.open_to_strangers:
                 console.print("[dim]No key is set: only this machine and pages served from it may connect.[/]")

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import assert_never
+from typing import Final, assert_never
 
 from msgspec import structs
 
 from hark.compute.batching import Limits
 from hark.compute.cores import usable_cores
+from hark.compute.memory import Tenant, resident, to_let_go
 from hark.compute.process import EngineProcess, can_run_apart
 from hark.compute.ticks import Ticks
 from hark.compute.worker import Run, Worker
@@ -38,15 +39,20 @@ from hark.core.work import (
     Work,
     WorkFailed,
 )
-from hark.errors import ModelError
+from hark.errors import ModelError, OperatorError
 from hark.models.base import Engine, EngineModel, JudgeModel, LoadOptions, Model, ScorerModel, Utterance
+from hark.models.files import lookup
+from hark.models.pull import size_there
+from hark.models.ready import lacking
 
+LOOK_EVERY_S: Final = 1.0
 log = logging.getLogger("hark.compute")
 
 
 class LocalCompute:
     """`models` by name, from the catalog; `scorer` names the voice scorer, `judge` the turn judge, if there is one;
-    `folder` holds the pulled model files."""
+    `folder` holds the pulled model files. `memory`: how many bytes engines may hold before those that `start` did not
+    load, and nobody uses, are dropped; None: none ever is."""
 
     def __init__(
         self,
@@ -56,6 +62,7 @@ class LocalCompute:
         folder: Path,
         judge: str | None = None,
         threads: int | None = None,
+        memory: int | None = None,
     ) -> None:
         self._models = models
         self._scorer = scorer
@@ -63,12 +70,15 @@ class LocalCompute:
         self._folder = folder
         self._threads = threads or usable_cores()
         self._workers: dict[str, Worker] = {}
-        self._apart: list[EngineProcess] = []
+        self._memory = memory
+        self._stays: set[str] = set()
+        self._apart: list[tuple[str, EngineProcess]] = []
         self._voices = Ticks(lambda asked: self._worker(self._scorer).submit_all(asked))
 
     async def start(self, *engines: str) -> None:
         """Load the judge, the scorer and the engines of these names. Raises OperatorError or ModelError if one of
         the latter cannot be."""
+        self._stays |= {*engines}
         judge = [] if self._judge is None else [self._worker(self._judge)]
         workers = [self._worker(name) for name in (self._scorer, *engines)]
         await asyncio.gather(*(asyncio.wrap_future(worker.loaded) for worker in workers))
@@ -130,8 +140,32 @@ class LocalCompute:
         self._voices.stop()
         for worker in self._workers.values():
             worker.stop()
-        for engine in self._apart:  # those that would not end
-            engine.close()
+        for _, process in self._apart[:]:  # those that would not end
+            process.close()
+
+    async def keep_within_memory(self) -> None:
+        """Drop engines, for as long as nobody cancels this."""
+        while self._memory is not None:
+            self.make_room()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def make_room(self) -> list[str]:
+        """Drop the engines that have to go by now; their names."""
+        going = to_let_go(self._tenants(), self._memory) if self._memory is not None else []
+        for name in going:
+            if self._workers[name].retire():
+                del self._workers[name]
+                log.info("model %s was dropped to keep within --models-memory-mb; its next request loads it", name)
+        return going
+
+    def _tenants(self) -> Iterator[Tenant]:
+        for name, worker in self._workers.items():
+            if isinstance(model := self._models[name], EngineModel):
+                held = [resident(process.pid) for owner, process in self._apart[:] if owner == name]
+                known = [size for size in held if size is not None]
+                # Where the system does not say what a process holds, and for those in this one.
+                files = sum(size_there(entry, self._folder) for entry in lookup(model.spec.files))
+                yield Tenant(name, sum(known) or files, worker.idle_s(), name in self._stays)
 
     def _worker(self, name: str) -> Worker:
         if name not in self._workers:
@@ -158,8 +192,12 @@ class LocalCompute:
             case JudgeModel():
                 return _judging(model, options)
             case EngineModel():
+                if reason := lacking(model.spec, self._folder):
+                    raise OperatorError(reason)
                 if _runs_apart(model):
-                    self._apart.append(process := EngineProcess(model, options))
+                    process = EngineProcess(model, options)
+                    self._apart.append(entry := (model.spec.name, process))
+                    stack.callback(self._apart.remove, entry)
                     stack.callback(process.close)
                     return _transcribing(process)
                 engine = model.load(options)

@@ -29,6 +29,7 @@ Run: TypeAlias = Callable[[Sequence[Work]], list[Result]]
 # Gives the function that runs a batch, and puts onto the stack what is to be closed when nobody calls it any more.
 Loading: TypeAlias = Callable[[ExitStack], Run]
 STOP_PATIENCE_S: Final = 10.0
+AGAIN_S: Final = 10.0  # after it could not be loaded
 
 
 class _Asker(NamedTuple):
@@ -39,7 +40,8 @@ class _Asker(NamedTuple):
 
 
 class Worker:
-    """`load` is called in a thread, and if it fails, so does all work. `apart`: each thread loads for itself, and all
+    """`load` is called in a thread, and if it fails, so does all work until a request comes AGAIN_S later, for which it
+    is called again; `loaded` tells of the first time. `apart`: each thread loads for itself, and all
     but the first are started when one would have had something to do; if one of them cannot, there is one less."""
 
     def __init__(self, name: str, load: Loading, limits: Limits, *, apart: bool = False) -> None:
@@ -53,6 +55,9 @@ class Worker:
         self._history = Load(limits.callers)
         self._wake = threading.Condition()
         self._idle = 0  # threads that wait for work
+        self._working = 0  # batches that run
+        self._used = time.monotonic()
+        self._ready = False
         self._stopped = False
         self._threads: list[threading.Thread] = []
         self._start(self._main)
@@ -74,7 +79,7 @@ class Worker:
             for work, deliver in asked:
                 self._queue.add(work, _Asker(deliver, loop), now)
             self._wake.notify()
-            short = self._apart and not self._idle and self.loaded.done() and len(self._threads) < self._limits.callers
+            short = self._apart and not self._idle and self._ready and len(self._threads) < self._limits.callers
         if short:
             self._start(self._another)
 
@@ -92,6 +97,20 @@ class Worker:
     def strain(self) -> Strain:
         with self._wake:
             return self._history.strain(time.monotonic())
+
+    def idle_s(self) -> float | None:
+        """For how long it has had nothing to do; None if it has, or loads, or could not be loaded."""
+        with self._wake:
+            busy = self._working or len(self._queue) or not self._ready
+            return None if busy else time.monotonic() - self._used
+
+    def retire(self) -> bool:
+        """End the threads if there is nothing to do; whether they do. Returns at once."""
+        with self._wake:
+            if not self._working and not len(self._queue):
+                self._stopped = True
+                self._wake.notify_all()
+            return self._stopped
 
     def stop(self) -> None:
         """End the threads after the batches that are running."""
@@ -113,23 +132,50 @@ class Worker:
             thread.start()
 
     def _main(self) -> None:
-        with ExitStack() as stack:
-            try:
-                run = self._load(stack)
-            except Exception as error:
-                failure = (
-                    error if isinstance(error, HarkError) else ModelError(f"Model '{self.name}' did not load: {error}")
-                )
-                self.loaded.set_exception(failure)
-                run = _always_fails(failure)
-            else:
-                self.loaded.set_result(None)
-                for _ in range(0 if self._apart else self._limits.callers - 1):
-                    self._start(lambda: self._serve(run))
-            self._serve(run)
-            if not self._apart:  # the others call what is closed now
-                for thread in self._threads[1:]:
-                    thread.join(STOP_PATIENCE_S)
+        while not self._stopped:
+            with ExitStack() as stack:
+                try:
+                    run = self._load(stack)
+                except Exception as error:
+                    failure = self._failure(error)
+                else:
+                    self._go_to_work(run)
+                    return
+            self._refuse(failure)
+
+    def _failure(self, error: Exception) -> HarkError:
+        failure = error if isinstance(error, HarkError) else ModelError(f"Model '{self.name}' did not load: {error}")
+        if self.loaded.done():
+            log.warning("model %s still cannot be loaded: %s", self.name, failure)
+        else:
+            self.loaded.set_exception(failure)
+        return failure
+
+    def _go_to_work(self, run: Run) -> None:
+        if not self.loaded.done():
+            self.loaded.set_result(None)
+        with self._wake:
+            self._ready = True
+        for _ in range(0 if self._apart else self._limits.callers - 1):
+            self._start(lambda: self._serve(run))
+        self._serve(run)
+        if not self._apart:  # the others call what is closed now
+            for thread in self._threads[1:]:
+                thread.join(STOP_PATIENCE_S)
+
+    def _refuse(self, failure: HarkError) -> None:
+        """Fail what is asked, until something is asked after a while: what was missing may have come."""
+        again = time.monotonic() + AGAIN_S
+        while True:
+            with self._wake:
+                while not self._stopped and not (batch := self._queue.take() if time.monotonic() < again else []):
+                    if len(self._queue):
+                        return
+                    self._wake.wait()
+                if self._stopped:
+                    return
+                self._queue.done(batch)
+            _hand_over([entry.session for entry in batch], [WorkFailed(entry.work.id, failure) for entry in batch])
 
     def _another(self) -> None:
         with ExitStack() as stack:
@@ -147,6 +193,8 @@ class Worker:
             with self._wake:
                 now = time.monotonic()
                 self._history.ran(now, now - began, batch[0].urgency)
+                self._working -= 1
+                self._used = now
                 self._queue.done(batch)
                 self._wake.notify()
             _hand_over([entry.session for entry in batch], results)
@@ -156,6 +204,7 @@ class Worker:
             while not self._stopped:
                 if batch := self._queue.take():
                     now = time.monotonic()
+                    self._working += 1
                     if batch[0].urgency is Urgency.ENDED:  # and so are all of them
                         self._history.waited(now, now - min(entry.since for entry in batch))
                     return batch
@@ -176,13 +225,6 @@ class Worker:
                 return [WorkFailed(batch[0].id, error)]
             log.exception("model %s failed on a request", self.name)
             return [WorkFailed(batch[0].id, ModelError(f"The model '{self.name}' failed on this audio."))]
-
-
-def _always_fails(failure: HarkError) -> Run:
-    def run(batch: Sequence[Work]) -> list[Result]:
-        return [WorkFailed(work.id, failure) for work in batch]
-
-    return run
 
 
 def _hand_over(askers: list[_Asker], results: list[Result]) -> None:

@@ -7,8 +7,9 @@ imported here: a plug-in lists its models, and loads one only when a worker asks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -17,8 +18,11 @@ from msgspec import Struct, structs
 from hark.config import Settings
 from hark.core.settings import ModelCard
 from hark.errors import OperatorError
-from hark.models.base import EngineModel, JudgeModel, Model, ScorerModel
+from hark.models.base import EngineModel, JudgeModel, Model, ModelSpec, ScorerModel, Suits
+from hark.models.choice import AUTO, Candidate, Choice, chosen
 from hark.models.names import OPENAI_NAMES, SESSION_NAMES, created, owner
+from hark.models.pull import models_folder
+from hark.models.ready import installed_packages, lacking_packages, pulled
 
 GROUP: Final = "hark.models"
 DEFAULT_ENGINE: Final = "moonshine-tiny-en"
@@ -57,23 +61,37 @@ def installed() -> dict[str, Model]:
     return found
 
 
-def configured(models: dict[str, Model], settings: Settings) -> Catalog:
-    """The catalog of these models that the settings ask for. Raises OperatorError."""
+def configured(models: dict[str, Model], settings: Settings, folder: Path | None = None) -> Catalog:
+    """The catalog of these models that the settings ask for; `folder`: where pulled files are, if not where the
+    settings say. Raises OperatorError."""
+    folder = models_folder(settings.models_dir) if folder is None else folder
+    choice = None
+    if settings.model.casefold() == AUTO:
+        choice = chosen([_candidate(model.spec, folder) for model in models.values() if isinstance(model, EngineModel)])
     return Catalog(
         models,
-        settings.model,
+        settings.model if choice is None else choice.name,
         settings.voice_model,
         settings.turn_model,
         aliases=settings.alias_table(),
         unnamed=settings.transcription_model,
+        unpulled=[name for name, model in models.items() if not pulled(model.spec, folder)],
+        choice=choice,
     )
+
+
+def _candidate(spec: ModelSpec, folder: Path) -> Candidate:
+    return Candidate(spec.name, spec.suits or Suits(), installed=installed_packages(spec), pulled=pulled(spec, folder))
 
 
 class Catalog:
     """`default`: the engine that transcribes for every name of OpenAI's. `aliases`: name -> engine, the operator's own
     names, or other engines for OpenAI's. `unnamed`: the name that counts for clients that send none, else `default`.
+    `unpulled`: models whose files are not here. `choice`: how `default` was chosen, if nobody did.
 
-    Names match without regard to case. Raises OperatorError for what is not there.
+    An engine whose packages are missing has no name for clients. One without its files has, but for names that are
+    OpenAI's too, which stand for the default until then. Names match without regard to case. Raises OperatorError for
+    what is not there.
     """
 
     def __init__(
@@ -85,17 +103,21 @@ class Catalog:
         *,
         aliases: Mapping[str, str] = MappingProxyType({}),
         unnamed: str | None = None,
+        unpulled: Collection[str] = (),
+        choice: Choice | None = None,
     ) -> None:
         self.models = models
+        self.choice = choice
         self.engine = models[self._known(default, EngineModel, f"--model {default}")]
         self.scorer = models[self._known(scorer, ScorerModel, f"--voice-model {scorer}")]
         self.judge: Model | None = None
         if judge.casefold() != NO_JUDGE:
             self.judge = models[self._known(judge, JudgeModel, f"--turn-model {judge}", NO_JUDGE)]
         default = self.engine.spec.name
-        own = [ModelCard(name, name) for name, model in models.items() if isinstance(model, EngineModel)]
+        own = [ModelCard(name, name) for name in self._usable() if name == default or name not in unpulled]
+        later = [ModelCard(name, name) for name in self._usable() if name in unpulled]
         openai = [structs.replace(card, engine=default) for card in OPENAI_NAMES]
-        self._cards = {card.name.casefold(): card for card in (*openai, *own)}
+        self._cards = {card.name.casefold(): card for card in (*later, *openai, *own)}
         self._aliased = [self._alias(name, engine) for name, engine in aliases.items()]
         self._cards |= {card.name.casefold(): card for card in self._aliased}
         self._unnamed = self._cards[default.casefold()] if unnamed is None else self._default_name(unnamed)
@@ -131,6 +153,11 @@ class Catalog:
         """What the turn judge needs, without which a server can be."""
         return [] if self.judge is None else list(self.judge.spec.files)
 
+    def _usable(self) -> list[str]:
+        """The engines whose packages are installed."""
+        engines = {name: model for name, model in self.models.items() if isinstance(model, EngineModel)}
+        return [name for name, model in engines.items() if installed_packages(model.spec)]
+
     def _alias(self, name: str, engine: str) -> ModelCard:
         taken = [*self.models, *SESSION_NAMES]
         if name.casefold() in (other.casefold() for other in taken):
@@ -153,8 +180,11 @@ class Catalog:
     def _known(self, name: str, kind: type[Model], said: str, *besides: str) -> str:
         """The name as its plug-in spells it. `said` is the option as the operator gave it, `besides` what it may be
         besides a model."""
-        offered = sorted(known for known, model in self.models.items() if isinstance(model, kind))
-        for known in offered:
+        offered = {known: model.spec for known, model in sorted(self.models.items()) if isinstance(model, kind)}
+        for known, spec in offered.items():
             if known.casefold() == name.casefold():
+                if absent := lacking_packages(spec):
+                    raise OperatorError(f"{said} cannot be used. {absent}")
                 return known
-        raise OperatorError(f"{said}: no such model is installed. There are: {', '.join((*offered, *besides))}.")
+        usable = [known for known, spec in offered.items() if installed_packages(spec)]
+        raise OperatorError(f"{said}: no such model is installed. There are: {', '.join((*usable, *besides))}.")

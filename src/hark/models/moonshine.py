@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hark.core.work import SAMPLE_RATE, Audio, Hypothesis
 from hark.models import moonshine_graphs
-from hark.models.base import EngineModel, LoadOptions, ModelSpec, Utterance
+from hark.models.base import EngineModel, LoadOptions, ModelSpec, Suits, Utterance
 from hark.models.moonshine_decoding import Decoding, Row
 from hark.models.moonshine_graphs import PRESENT, WIDTH, probe
 from hark.models.moonshine_tokens import read_pieces
@@ -91,5 +91,6 @@ def plugin() -> list[EngineModel]:
         max_batch=8,
         max_batch_s=8.0,
         threads=1,
+        suits=Suits(cpu=50, memory_mb=300),
     )
     return [EngineModel(spec, Moonshine)]
