@@ -23,6 +23,7 @@ from hark.errors import CallerError
 from hark.models.base import LoadOptions, Utterance
 from hark.models.catalog import installed
 from hark.models.files import MODEL_FILES
+from hark.models.hub_files import HUB_FILES
 from hark.models.names import OPENAI_NAMES, SESSION_NAMES
 from hark.models.pull import models_folder
 from hark.protocol import sessions
@@ -264,6 +265,13 @@ def test_every_model_file_has_its_row():
     assert rows == [
         [f"`{e.name}`", e.summary, e.licence, f"{e.size / 1e6:.1f} MB", f"`{e.wheel.requirement}`"]
         for e in MODEL_FILES.values()
+    ]
+
+
+def test_every_model_of_a_hub_has_its_row():
+    rows = table(section("docs/models.md", "From a model hub"), "hub model")
+    assert rows == [
+        [f"`{e.name}`", e.summary, e.licence, f"{e.size / 1e6:.0f} MB", f"`{e.repo}`"] for e in HUB_FILES.values()
     ]
 
 

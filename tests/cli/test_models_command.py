@@ -55,7 +55,7 @@ def test_programs_get_the_same_table_as_json(printed, tmp_path):
     assert models["moonshine-tiny-en"] == {
         "kind": "transcription", "summary": "Moonshine tiny: English, 27 million parameters, 44 MB.", "licence": "MIT",
         "languages": ["en"], "bytes": 43_943_830, "pulled": False, "pull": "hark pull moonshine-tiny-en",
-        "default": True, "install": None,
+        "default": True, "installed": True, "install": None,
         "problem": "The files of the model 'moonshine-tiny-en' are not on this machine. "
         "Run `hark pull moonshine-tiny-en`.",
     }  # fmt: skip

@@ -4,11 +4,13 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
+from hark.config import Settings
 from hark.core.settings import ModelCard
 from hark.errors import OperatorError
 from hark.models import catalog, scripted
-from hark.models.base import EngineModel, JudgeModel, ModelSpec, ScorerModel
-from hark.models.catalog import DEFAULT_ENGINE, DEFAULT_JUDGE, DEFAULT_SCORER, Catalog, installed
+from hark.models.base import EngineModel, JudgeModel, ModelSpec, ScorerModel, Suits
+from hark.models.catalog import DEFAULT_ENGINE, DEFAULT_JUDGE, DEFAULT_SCORER, Catalog, configured, installed
+from hark.models.choice import FALLBACK
 from hark.models.names import SESSION_NAMES
 
 MODELS = {model.spec.name: model for model in scripted.plugin()}
@@ -73,6 +75,46 @@ def test_a_model_s_own_name_wins_over_an_alias():
     own = of(MODELS | {"whisper-1": engine("whisper-1")})
     assert own.find("whisper-1").engine == "whisper-1"
     assert own.find("gpt-transcribe").engine == "scripted"
+
+
+def test_a_model_that_is_not_pulled_leaves_openai_s_names_to_the_default():
+    models = MODELS | {name: engine(name, "samples") for name in ("whisper-small", "other")}
+    later = of(models, unpulled=["whisper-small", "other"])
+    assert later.find("whisper-small").engine == "scripted"
+    assert later.find("other").engine == "other"  # whose items say what is missing
+    assert of(models).find("whisper-small").engine == "whisper-small"
+    assert of(models, default="whisper-small", unpulled=["whisper-small"]).find("whisper-1").engine == "whisper-small"
+    assert of(models, default="whisper-small", unpulled=["whisper-small"]).find(None).engine == "whisper-small"
+
+
+BARE = ModelSpec("Bare", "for this test", "MIT", modules=("no_such_module", "json"), install="pip install bare")
+
+
+@pytest.mark.parametrize("chosen", [{"default": "bare"}, {"aliases": {"fast": "bare"}}])
+def test_a_model_without_its_packages_is_nobody_s_and_says_what_it_wants(chosen):
+    models = MODELS | {"Bare": EngineModel(BARE, lambda options: None)}
+    assert of(models).find("bare") is None
+    assert "Bare" not in of(models).names()
+    with pytest.raises(OperatorError, match=r"bare cannot be used\. .* not installed: no_such_module\. Run `pip inst"):
+        of(models, **chosen)
+    with pytest.raises(OperatorError, match=r"There are: scripted\.$"):
+        of(models, default="typo")
+
+
+def test_auto_is_what_suits_the_machine(tmp_path):
+    def settings(**options):
+        return Settings(_env_file=None, voice_model="scripted-vad", turn_model="none", models_dir=tmp_path, **options)
+
+    def suited(name, cpu, *files):
+        spec = ModelSpec(name, "for this test", "MIT", files=files, suits=Suits(cpu=cpu))
+        return {name: EngineModel(spec, lambda options: None)}
+
+    models = MODELS | suited(FALLBACK, 50) | suited("better", 60) | suited("unpulled", 90, "samples")
+    auto = configured(models, settings())
+    assert (auto.engine.spec.name, auto.choice.name) == ("better", "better")
+    assert configured(models, settings(model="AUTO")).choice == auto.choice
+    named = configured(models, settings(model="scripted"))
+    assert (named.engine.spec.name, named.choice) == ("scripted", None)
 
 
 def test_names_are_all_that_clients_may_use():

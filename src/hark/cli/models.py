@@ -12,6 +12,7 @@ import msgspec
 from cyclopts import Parameter
 from msgspec import Struct
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hark.config import Settings
@@ -24,13 +25,16 @@ from hark.models.ready import installed_packages, lacking, pull_command
 Kind: TypeAlias = Literal["transcription", "voice", "turns"]
 KINDS: Final[dict[type[Model], Kind]] = {EngineModel: "transcription", ScorerModel: "voice", JudgeModel: "turns"}
 
+MOST_LANGUAGES: Final = 6
+
 
 class LocalModel(Struct, frozen=True):
     """A model that an installed plug-in offers. `languages` empty: it does not say, or does not care.
 
     `bytes` counts the files that `hark pull` fetches, before that about; `pulled`: all of them are there, and whole;
     `pull` is the command that fetches them, None where nothing is to be fetched. `default`: `hark serve` uses it.
-    `problem`: why it cannot be loaded, and the mend; `install` is the command for packages that it lacks.
+    `installed`: the packages that it wants are there; `install` is the command for them, None where it wants none.
+    `problem`: why it cannot be loaded, and the mend.
     """
 
     name: str
@@ -42,6 +46,7 @@ class LocalModel(Struct, frozen=True):
     pulled: bool
     pull: str | None
     default: bool
+    installed: bool
     install: str | None
     problem: str | None
 
@@ -83,9 +88,6 @@ def models_command(
     console.print(_models_table(listing), "", _names_table(listing))
     if listing.chosen is not None:
         console.print(f"\n--model auto is {listing.chosen}.", soft_wrap=True, markup=False)
-    for model in listing.models:
-        if model.problem is not None and model.default:
-            console.print(f"\n{model.problem}", soft_wrap=True, markup=False)
     console.print(f"\nFiles are in {listing.folder}", soft_wrap=True, markup=False)
 
 
@@ -110,7 +112,8 @@ def _local(model: Model, folder: Path, *, default: bool) -> LocalModel:
         pulled=not missing(spec.files, folder),
         pull=pull_command(spec) if spec.files else None,
         default=default,
-        install=None if installed_packages(spec) else spec.install,
+        installed=installed_packages(spec),
+        install=spec.install,
         problem=lacking(spec, folder),
     )
 
@@ -126,14 +129,20 @@ def _models_table(listing: Listing) -> Table:
     for model in listing.models:
         size = f"{model.bytes / 1e6:.1f}" if model.bytes else ""
         files = "needs none" if model.pull is None else "pulled" if model.pulled else model.pull
-        if model.problem is not None and model.pulled:
-            files = model.install or model.problem
-        elif model.install is not None:
-            files = f"{model.install}; {files}"
+        if not model.installed:
+            then = f"; then {model.pull}" if model.pull and not model.pulled else ""
+            files = f"packages missing: {model.install or model.problem}{then}"
         name = f"{model.name} *" if model.default else model.name
-        table.add_row(name, model.summary, model.licence, ", ".join(model.languages), size, files)
+        texts = (name, model.summary, model.licence, _some(model.languages), size, files)
+        table.add_row(*(escape(text) for text in texts))
     table.caption, table.caption_justify = "* in use", "left"
     return table
+
+
+def _some(languages: tuple[str, ...]) -> str:
+    """Of a hundred languages, the first ones."""
+    named = ", ".join(languages[:MOST_LANGUAGES])
+    return named if len(languages) <= MOST_LANGUAGES else f"{named} and {len(languages) - MOST_LANGUAGES} more"
 
 
 def _names_table(listing: Listing) -> Table:

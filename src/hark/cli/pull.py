@@ -17,8 +17,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 
 from hark.config import Settings
+from hark.models.catalog import installed
 from hark.models.fetching import CACHED, Pulled
-from hark.models.files import DEFAULTS
+from hark.models.files import DEFAULTS, MODEL_FILES
+from hark.models.hub_files import HUB_FILES
 from hark.models.pull import models_folder, pull, size_there
 
 
@@ -35,6 +37,8 @@ def pull_command(
 ) -> None:
     """Fetch model files, check them, and say where they are."""
     folder = models_folder(models_dir or Settings().models_dir)
+    if not {*MODEL_FILES, *HUB_FILES}.issuperset(names or ()):
+        installed()  # plug-ins may list files of their own
     terminal = Console(stderr=True)
     try:
         with _Bars(terminal) as bars:

@@ -39,7 +39,7 @@ from hark.core.work import (
     Work,
     WorkFailed,
 )
-from hark.errors import ModelError, OperatorError
+from hark.errors import ModelError
 from hark.models.base import Engine, EngineModel, JudgeModel, LoadOptions, Model, ScorerModel, Utterance
 from hark.models.files import lookup
 from hark.models.pull import size_there
@@ -193,7 +193,7 @@ class LocalCompute:
                 return _judging(model, options)
             case EngineModel():
                 if reason := lacking(model.spec, self._folder):
-                    raise OperatorError(reason)
+                    raise ModelError(reason)
                 if _runs_apart(model):
                     process = EngineProcess(model, options)
                     self._apart.append(entry := (model.spec.name, process))

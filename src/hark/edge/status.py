@@ -17,7 +17,7 @@ from starlette.routing import Match, Route
 import hark
 from hark.core.settings import Json
 from hark.edge import requests
-from hark.errors import CallerError, HarkError, InternalError, RateLimitError
+from hark.errors import CallerError, HarkError, InternalError, ModelError, RateLimitError
 from hark.protocol.answers import Health, Index, told
 
 log = logging.getLogger("hark.http")
@@ -92,8 +92,12 @@ def _methods(request: Request) -> set[str]:
 
 
 async def raised(request: Request, error: Exception) -> Response:
-    """What a request did wrong, in the envelope; what is wrong with the server, in its log."""
+    """What a request did wrong, in the envelope, and which model cannot serve it now; what else is wrong with the
+    server, in its log."""
     assert isinstance(error, HarkError)
+    if isinstance(error, ModelError):
+        log.warning("%s: %s", requests.id_of(request), error)
+        return envelope(error)
     return envelope(error) if isinstance(error, CallerError) else await crash(request, error)
 
 

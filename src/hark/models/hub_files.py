@@ -31,4 +31,5 @@ class HubFiles(Struct, frozen=True):
 
 _ENTRIES: Final[tuple[HubFiles, ...]] = ()
 
+# A plug-in may add its own when it is imported.
 HUB_FILES: Final[dict[str, HubFiles]] = {entry.name: entry for entry in _ENTRIES}

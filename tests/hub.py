@@ -2,7 +2,8 @@
 
 It answers as Hugging Face does: Git's SHA-1 for small files, X-Linked-Etag and a redirect for large ones, Range at the
 store, X-Error-Code with a 404. Faults are set per file: `statuses` are given first, one a request; `cut` breaks a
-connection after so many bytes, once; `lies` sends other bytes than it promises; `gate` holds the store's answers.
+connection after so many bytes, once; `lies` sends other bytes than it promises; `gate` holds the store's answers,
+`hold` one file's after so many bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Hub:
         self.cut: dict[str, int] = {}
         self.lies: dict[str, bytes] = {}
         self.ranges = True
+        self.hold: dict[str, int] = {}
         self.gate = threading.Event()
+        self.go_on = threading.Event()
         self.gate.set()
         self.seen: list[Seen] = []
         self._servers = [self._server(where) for where in ("hub", "store")]
@@ -47,9 +50,15 @@ class Hub:
 
     def stop(self) -> None:
         self.gate.set()
+        self.release()
         for server in self._servers:
             server.shutdown()
             server.server_close()
+
+    def release(self) -> None:
+        """Go on with what is held, which nobody may wait for any more."""
+        self.hold.clear()
+        self.go_on.set()
 
     def gets(self, file: str, where: str = "store") -> list[Seen]:
         return [seen for seen in self.seen if (seen.where, seen.method) == (where, "GET") and seen.path.endswith(file)]
@@ -121,8 +130,15 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content_Length": len(body), **headers}.items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body if cut is None else body[:cut])
+        if self.command == "HEAD":
+            return
+        held = self.hub.hold.get(unquote(self.path).rpartition("/")[2])
+        if held is not None and len(body) > held:
+            self.wfile.write(body[:held])
+            assert self.hub.go_on.wait(20)
+            self.close_connection = True
+            return
+        self.wfile.write(body if cut is None else body[:cut])
         if cut is not None:
             self.close_connection = True
 
