@@ -69,6 +69,25 @@ class Patient(Parrot):
         return super().transcribe(batch)
 
 
+class Tidy(Parrot):
+    """Leaves a mark when it is closed."""
+
+    def close(self):
+        with (self.options.folder / "closed").open("a") as marks:
+            marks.write("x")
+
+
+class PatientAndTidy(Patient, Tidy):
+    """Both."""
+
+
+class Clinging(Parrot):
+    """Does not come to an end of its closing."""
+
+    def close(self):
+        time.sleep(600)
+
+
 def refuses(options):
     raise OperatorError("The files are not there. Run hark pull.")
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import apart_engines
 import numpy as np
 import pytest
-from apart_engines import POISON, Moody, Mortal, Parrot, Patient, alive, model
+from apart_engines import POISON, Clinging, Moody, Mortal, Parrot, Patient, PatientAndTidy, Tidy, alive, model
 
 from hark.compute import process
 from hark.compute.process import EngineLostError, EngineProcess
@@ -46,6 +46,38 @@ def wait_for(holds):
 
 def words(hypothesis):
     return hypothesis.text.split(" ", 3)
+
+
+def test_an_engine_is_closed_once_when_nobody_needs_it(tmp_path):
+    with running(Tidy, tmp_path) as engine:
+        assert engine.transcribe([Utterance(AUDIO)])
+        assert not (tmp_path / "closed").exists()
+    assert (tmp_path / "closed").read_text() == "x"
+
+
+def test_an_engine_that_does_not_close_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "END_S", 0.1)
+    with running(Clinging, tmp_path) as engine:
+        pid = engine.pid
+    assert not alive(pid)
+
+
+def test_an_engine_that_works_is_not_waited_for(tmp_path):
+    failures = []
+
+    def ask(engine):
+        try:
+            engine.transcribe([Utterance(AUDIO)])
+        except ModelError as error:
+            failures.append(error.message)
+
+    with running(PatientAndTidy, tmp_path) as engine:
+        asking = threading.Thread(target=ask, args=(engine,))
+        asking.start()
+        wait_for(lambda: list(tmp_path.glob("here-*")))
+    asking.join(PATIENCE_S)
+    assert failures == ["The model 'parrot' is no longer in use."]
+    assert not (tmp_path / "closed").exists()
 
 
 def test_audio_and_hints_arrive_and_hypotheses_come_back_as_they_were(tmp_path, capfd):

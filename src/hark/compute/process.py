@@ -11,6 +11,7 @@ everybody has given up.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -62,6 +63,7 @@ class EngineProcess:
                 "class or function of a module, or its ModelSpec has to say own_process=False."
             ) from error
         self._closed = False
+        self._working = False
         self._child = self._begin()
 
     @property
@@ -76,11 +78,14 @@ class EngineProcess:
             self._child = self._begin()
         asked = [wire.Said(len(u.audio), *(getattr(u, hint) for hint in wire.HINTS)) for u in batch]
         until = time.monotonic() + GIVEN_UP_S
+        self._working = True
         try:
             wire.send(self._child.wire, wire.Hear(asked), [u.audio for u in batch])
             answer = self._child.answer(until)
         except (OSError, EOFError) as error:
             raise self._lost(error, time.monotonic() >= until) from error
+        finally:
+            self._working = False
         match answer:
             case wire.Heard(hypotheses):
                 return hypotheses
@@ -90,8 +95,11 @@ class EngineProcess:
                 raise ModelError(f"The model '{self._name}' failed on this audio.")
 
     def close(self) -> None:
-        """End the process; from any thread, and more than once if need be. What runs in it fails."""
+        """End the process; from any thread, and more than once if need be. What runs in it fails; an engine that is
+        at rest is closed first."""
         self._closed = True
+        if not self._working:
+            self._child.leave()
         self._child.end()
 
     def _begin(self) -> _Child:
@@ -103,7 +111,8 @@ class EngineProcess:
         except (OSError, EOFError) as error:
             raise ModelError(f"The process of the model '{self._name}' {child.end(error)} while it loaded.") from error
         match answer:
-            case wire.Ready():
+            case wire.Ready(closes):
+                child.closes = closes
                 child.wire.settimeout(SILENT_S)
                 return child
             case wire.Broke(message, operator, ours):
@@ -125,7 +134,9 @@ class EngineProcess:
 
 
 class _Child:
-    """One process and our end of its wire."""
+    """One process and our end of its wire. `closes`: its engine wants to be told that nobody needs it any more."""
+
+    closes = False
 
     def __init__(self) -> None:
         self.wire, theirs = socket.socketpair()
@@ -157,6 +168,13 @@ class _Child:
             if time.monotonic() > until:
                 raise TimeoutError
         return answer
+
+    def leave(self) -> None:
+        """Have an engine that wants to be closed be so, for END_S at most."""
+        if self.closes and not self.gone:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                self.wire.shutdown(socket.SHUT_WR)
+                self._process.wait(END_S)
 
     def end(self, error: Exception | None = None) -> str:
         """End it; returns what has become of it, by the error that was met, for people."""

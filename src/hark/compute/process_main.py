@@ -77,9 +77,14 @@ class Engineer:
             self._say(broke[0])
             raise EOFError
         _hand_back_memory()
-        self._say(Ready())
-        while True:
-            self._hear(name, engine)
+        close = getattr(engine, "close", None)
+        try:
+            self._say(Ready(closes=close is not None))
+            while True:
+                self._hear(name, engine)
+        finally:
+            if close is not None:
+                close()
 
     def _hear(self, name: str, engine: Engine) -> None:
         asked = question(self._wire)

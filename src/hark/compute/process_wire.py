@@ -51,7 +51,9 @@ class Hear(Struct, tag=True):
 
 
 class Ready(Struct, tag=True):
-    """The model is loaded."""
+    """The model is loaded. `closes`: it wants to be told when nobody needs it any more, by the end of the wire."""
+
+    closes: bool = False
 
 
 class Alive(Struct, tag=True):

@@ -39,7 +39,8 @@ class Utterance(Struct, frozen=True):
 
 class Engine(Protocol):
     """Transcribes batches of utterances. It may have a `close()`, which is called once, without arguments, when nobody
-    calls `transcribe` any more, by the thread that did: for memory that is not Python's, connections, threads."""
+    calls `transcribe` any more: for memory that is not Python's, connections, threads. One in a process of its own has
+    2 s for it, and is not told where that process is ended from outside."""
 
     def transcribe(self, batch: Sequence[Utterance]) -> list[Hypothesis]:
         """One hypothesis for each utterance, in order. Raises ModelError, or anything, if the whole batch failed."""
