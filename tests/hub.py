@@ -40,6 +40,7 @@ class Hub:
         self.cut: dict[str, int] = {}
         self.lies: dict[str, bytes] = {}
         self.ranges = True
+        self.chunked = False  # answers without a length
         self.hold: dict[str, int] = {}
         self.gate = threading.Event()
         self.go_on = threading.Event()
@@ -106,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(404, b"", X_Error_Code="EntryNotFound")
         meta = {"X_Repo_Commit": hub.commit, "ETag": f'"{git_sha1(content)}"'}
         if self.where == "hub" and len(content) >= LARGE:
-            linked = {"X_Linked_Size": len(content), "X_Linked_Etag": f'"{hashlib.sha256(content).hexdigest()}"'}
+            linked = {} if hub.chunked else {"X_Linked_Size": len(content)}
+            linked |= {"X_Linked_Etag": f'"{hashlib.sha256(content).hexdigest()}"'}
             return self._answer(302, b"", Location=hub.store + self.path, **linked, **meta)
         if self.where == "store":
             meta = {"ETag": '"the-store-s-own"'}
@@ -127,11 +129,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes, cut: int | None = None, **headers: object) -> None:
         self.send_response(status)
-        for name, value in {"Content_Length": len(body), **headers}.items():
+        chunked = self.hub.chunked and self.where == "store"
+        length = {"Transfer_Encoding": "chunked"} if chunked else {"Content_Length": len(body)}
+        for name, value in {**length, **headers}.items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         if self.command == "HEAD":
             return
+        if chunked:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
         held = self.hub.hold.get(unquote(self.path).rpartition("/")[2])
         if held is not None and len(body) > held:
             self.wfile.write(body[:held])

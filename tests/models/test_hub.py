@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 
 import pytest
-from hub import git_sha1, standing
 
 from hark.errors import OperatorError
 from hark.models import hub as pulling
 from hark.models import hub_files, hub_http
 from hark.models.hub_files import HubFiles
 from hark.models.pull import missing, pull
+from hub import git_sha1, standing
 
 WEIGHTS = bytes(range(256)) * 4096  # a MiB, so more than one read
 CONFIG = b'{"layers": 1}\n'
@@ -140,6 +140,17 @@ def test_a_broken_connection_goes_on_where_it_broke(hub, folder):
     fetch(folder)
     assert content(folder) == CONTENT
     assert [seen.range for seen in hub.gets("model.bin")] == [None, "bytes=300000-"]
+
+
+def test_a_hub_that_falls_silent_is_asked_again_for_as_long_as_something_comes(hub, folder, monkeypatch):
+    monkeypatch.setattr(hub_http, "SILENT_S", 0.1)
+    hub.hold["model.bin"] = 200_000  # of each answer
+    fetch(folder)
+    assert content(folder) == CONTENT
+    assert [seen.range for seen in hub.gets("model.bin")] == [
+        None,
+        *(f"bytes={done}-" for done in range(200_000, len(WEIGHTS), 200_000)),
+    ]
 
 
 def test_a_store_without_ranges_begins_anew(hub, folder):
@@ -320,6 +331,35 @@ def test_offline_makes_no_connection(hub, folder, monkeypatch):
     ):
         fetch(folder)
     assert hub.seen == []
+
+
+@pytest.mark.parametrize("endpoint", ["huggingface.co", "file:///etc", "https://"])
+def test_an_endpoint_that_is_no_url_is_refused(folder, monkeypatch, endpoint):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(OperatorError, match=rf"HF_ENDPOINT: expected a URL such as https.*; got '{endpoint}'"):
+        fetch(folder)
+
+
+def test_a_password_in_the_endpoint_is_told_to_nobody(hub, folder, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://somebody:secret@127.0.0.1:9")
+    with pytest.raises(OperatorError) as caught:
+        fetch(folder)
+    assert "secret" not in caught.value.message
+
+
+def test_a_file_that_somebody_put_there_is_taken_if_it_is_right(hub, folder):
+    (folder / TOY.name).mkdir(parents=True)
+    (folder / TOY.name / "model.bin").write_bytes(WEIGHTS)
+    assert missing([TOY.name], folder) == [TOY.name]
+    fetch(folder)
+    assert hub.gets("model.bin") == []
+    assert missing([TOY.name], folder) == []
+
+
+def test_a_hub_that_says_no_size_is_believed_by_the_checksum(hub, folder):
+    hub.chunked = True
+    fetch(folder)
+    assert content(folder) == CONTENT
 
 
 # ---- from this machine

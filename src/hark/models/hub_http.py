@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
+from hark.errors import OperatorError
 from hark.models.fetching import CHUNK_BYTES, SourceError, cannot_write
 
 ENDPOINT: Final = "https://huggingface.co"
@@ -69,12 +70,16 @@ class Remote(Struct, frozen=True):
 
 
 class Hub:
-    """`endpoint`: its base URL. `offline`: no connection is made."""
+    """`endpoint`: its base URL. `offline`: no connection is made. Raises OperatorError for what is no such URL."""
 
     def __init__(self, endpoint: str = ENDPOINT, *, token: str | None = None, offline: bool = False) -> None:
+        parts = urlsplit(endpoint.rstrip("/"))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise OperatorError(f"HF_ENDPOINT: expected a URL such as {ENDPOINT}; got {endpoint!r}.")
         self.endpoint = endpoint.rstrip("/")
         self.offline = offline
-        self.label = urlsplit(self.endpoint).netloc
+        self.label = parts.netloc.rpartition("@")[2]  # a password is nobody else's
+        self._page = f"{parts.scheme}://{self.label}{parts.path}"
         self._token = token
 
     @classmethod
@@ -122,14 +127,14 @@ class Hub:
     def _described(self, repo: str, file: str, url: str, hops: list[Message], last: Message) -> Remote:
         """Of the hub's own answers; the store that it may send us to has other names for what it holds."""
         own = next((hop for hop in hops if hop["X-Linked-Etag"]), None)
-        etag = own["X-Linked-Etag"] if own else last["ETag"] or ""
+        etag = own["X-Linked-Etag"] if own else last["ETag"] or (hops[-1]["ETag"] if hops else None) or ""
         size = (own and own["X-Linked-Size"]) or last["Content-Length"] or ""
         commit = next((hop["X-Repo-Commit"] for hop in (*hops, last) if hop["X-Repo-Commit"]), None)
         bare = etag.removeprefix("W/").strip('"')
         return Remote(repo, file, url, int(size) if size.isdecimal() else None, bare, commit)
 
     def _go_on(self, remote: Remote, partial: _Partial, progress: Callable[[int], None]) -> None:
-        if remote.size is not None and partial.done > remote.size:
+        if remote.size is None or partial.done > remote.size:
             partial.restart()
         if partial.done and partial.done == remote.size:
             return
@@ -183,7 +188,7 @@ class Hub:
             case 401:
                 why = "asks for a token, or has no such repository. Set HF_TOKEN to a token that may read it"
             case 403:
-                why = f"does not let HF_TOKEN's owner read it. Terms may have to be accepted at {self.endpoint}/{repo}"
+                why = f"does not let HF_TOKEN's owner read it. Terms may have to be accepted at {self._page}/{repo}"
             case 404 if said in ("RepoNotFound", "RevisionNotFound"):
                 why = "has no such repository, or not this revision of it"
             case 404:
