@@ -1,5 +1,6 @@
 """Models from the hub to a transcript: pulled, listed, chosen, loaded, missing and mended, in real processes."""
 
+import contextlib
 import io
 import json
 import os
@@ -126,6 +127,28 @@ def test_a_pull_that_is_interrupted_goes_on(hub, plugin, tmp_path):
     assert (folder / "hub-toy" / "model.bin").read_bytes() == WEIGHTS
     assert " ".join(out.split()).startswith("name what licence MB from hub-toy a toy's words MIT 2.1 cache, 127.0.0.1:")
     assert ended(hark(*command, "--quiet")) == (0, "", "")
+
+
+@pytest.mark.skipif(not LINUX, reason="needs a pseudo-terminal")
+def test_a_terminal_shows_how_far_each_file_is(hub, plugin, tmp_path):
+    hub.hold["model.bin"] = 700_000
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [*PROGRAM, "pull", "hub-toy", "--models-dir", tmp_path], env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+        stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    with process, os.fdopen(ours, "rb", 0) as terminal:
+        while b"0.7/2.1 MB" not in said:
+            said += terminal.read(4096)
+        hub.release()
+        with contextlib.suppress(OSError):  # the terminal's end
+            while chunk := terminal.read(4096):
+                said += chunk
+    assert process.returncode == 0
+    assert b"hub-toy/model.bin" in said
+    assert b"2.1/2.1 MB" in said
 
 
 def test_what_goes_wrong_is_told_in_one_line(hub, plugin, tmp_path):

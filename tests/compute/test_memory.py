@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from apart_engines import Parrot, Patient, alive
 
-from hark.compute import memory
+from hark.compute import memory, scheduler
 from hark.compute.memory import IDLE_S, Tenant, resident, to_let_go
 from hark.compute.scheduler import LocalCompute
 from hark.core.work import Transcribe, Transcribed
 from hark.models import scripted
 from hark.models.base import EngineModel, ModelSpec
+from hark.models.files import MODEL_FILES
 
 PATIENCE_S = 20
 LONG = IDLE_S + 100
@@ -112,6 +113,25 @@ def test_who_works_is_not_dropped(tmp_path, monkeypatch):
             await asyncio.sleep(0.01)
 
     played(tmp_path, scenario, engines("slow", load=Patient), limit=1)
+
+
+def test_where_nobody_says_what_is_held_the_files_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "IDLE_S", 0.0)
+    monkeypatch.setattr(scheduler, "lacking", lambda spec, folder: None)
+    files = {"inside": ("samples",), "beside": ("samples", "silero-vad")}
+    models = {
+        name: EngineModel(ModelSpec(name, "for this test", "MIT", files=needed, own_process=False), Parrot)
+        for name, needed in files.items()
+    }
+
+    async def scenario(compute):
+        await pid_of(compute, "inside")
+        await pid_of(compute, "beside")
+        assert await dropped(compute, 1) == ["inside"]  # which was used before the other
+        assert compute.make_room() == []
+
+    size = MODEL_FILES["samples"].size + MODEL_FILES["silero-vad"].size
+    played(tmp_path, scenario, models, limit=size)
 
 
 def test_without_a_limit_all_stay(tmp_path, monkeypatch):
