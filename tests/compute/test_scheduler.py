@@ -99,9 +99,10 @@ def test_a_judge_that_cannot_be_loaded_is_a_warning(tmp_path, caplog):
 
     judge = JudgeModel(ModelSpec("judge", "for this test", "MIT"), _refuse)
     played(tmp_path, scenario, MODELS | {"judge": judge}, judge="judge")
-    (warning,) = [record.getMessage() for record in caplog.records]
-    assert warning.startswith("semantic_vad goes by silence alone")
-    assert warning.endswith("Run hark pull.")
+    at_start, when_asked = [record.getMessage() for record in caplog.records]
+    assert at_start.startswith("semantic_vad goes by silence alone")
+    assert when_asked.startswith("model judge cannot be loaded: ")
+    assert at_start.endswith("Run hark pull.")
 
 
 def test_of_what_a_session_asks_the_judge_the_newest_counts(tmp_path):

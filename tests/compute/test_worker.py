@@ -196,7 +196,10 @@ def test_a_model_that_did_not_load_is_tried_again_after_a_while(monkeypatch, cap
         assert len(tries) == 3
 
     with_worker(load, scenario)
-    assert "model echo still cannot be loaded: Run it to its end." in caplog.text
+    assert [record.getMessage() for record in caplog.records] == [
+        "model echo cannot be loaded: Run hark pull.",
+        "model echo cannot be loaded: Run it to its end.",
+    ]
 
 
 class Clock:

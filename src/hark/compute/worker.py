@@ -58,6 +58,7 @@ class Worker:
         self._working = 0  # batches that run
         self._used = time.monotonic()
         self._ready = False
+        self._told: str | None = None  # why it could not be loaded
         self._stopped = False
         self._threads: list[threading.Thread] = []
         self._start(self._main)
@@ -145,17 +146,15 @@ class Worker:
 
     def _failure(self, error: Exception) -> HarkError:
         failure = error if isinstance(error, HarkError) else ModelError(f"Model '{self.name}' did not load: {error}")
-        if self.loaded.done():
-            log.warning("model %s still cannot be loaded: %s", self.name, failure)
-        else:
-            self.loaded.set_exception(failure)
+        if not self.loaded.done():
+            self.loaded.set_exception(failure)  # who waits for it tells of it
         return failure
 
     def _go_to_work(self, run: Run) -> None:
         if not self.loaded.done():
             self.loaded.set_result(None)
         with self._wake:
-            self._ready = True
+            self._ready, self._used = True, time.monotonic()
         for _ in range(0 if self._apart else self._limits.callers - 1):
             self._start(lambda: self._serve(run))
         self._serve(run)
@@ -175,6 +174,9 @@ class Worker:
                 if self._stopped:
                     return
                 self._queue.done(batch)
+            if self._told != failure.message:  # once, and not every time that it is tried
+                log.warning("model %s cannot be loaded: %s", self.name, failure)
+                self._told = failure.message
             _hand_over([entry.session for entry in batch], [WorkFailed(entry.work.id, failure) for entry in batch])
 
     def _another(self) -> None:

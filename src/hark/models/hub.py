@@ -235,8 +235,9 @@ class _Pull:
             part.replace(path)
         except OSError as error:
             raise cannot_write(path, self.entry.size, error) from error
-        for stale in path.parent.glob(f".{path.name}.*.part"):
-            stale.unlink(missing_ok=True)
+        for kind in ("part", "copy"):  # of other versions, and of pulls that were killed
+            for stale in path.parent.glob(f".{path.name}.*.{kind}"):
+                stale.unlink(missing_ok=True)
         return self._note(name, path, digest)
 
     def _note(self, name: str, path: Path, digest: str) -> Kept:
