@@ -55,6 +55,11 @@ def test_a_batch_is_bounded_in_seconds_with_its_padding():
     assert [taken(waiting) for _ in range(3)] == [[0, 1], [2], [3]], "one alone may be longer"
 
 
+def test_lengths_may_differ_where_all_cost_the_same():
+    assert taken(queue(1, 1000, 30, batch=8, any_length=True)) == [0, 1, 2]
+    assert taken(queue(1, 1000, 30, batch=8)) == [0]
+
+
 def test_first_what_has_ended_then_pauses_then_what_grows():
     waiting = Queue(Limits())
     for number, urgency in enumerate((GROWING, PAUSED, ENDED, PAUSED, GROWING, ENDED)):

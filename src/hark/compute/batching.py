@@ -6,7 +6,8 @@ and within each class the one that has waited longest: so partial hypotheses thi
 session's next partial one waits for its last, so that no session takes more than its turn. One thread is kept from
 partial ones if there are several, so what ends never finds all of them busy with what grows.
 
-A batch holds requests of one class and of like length, for the shorter ones are padded to the longest and cost as much.
+A batch holds requests of one class and of like length, for the shorter ones are padded to the longest and cost as much;
+of any length for models to which all cost the same.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class Entry(Struct, Generic[Session], eq=False):
 
 
 class Limits(Struct, frozen=True):
-    """Of one batch: requests, and seconds of audio, padding included; of the queue: threads that call the model."""
+    """Of one batch: requests, seconds of audio, padding included, and whether lengths may differ; of the queue: threads
+    that call the model."""
 
     batch: int = 8
     batch_s: float = inf
+    any_length: bool = False
     callers: int = 1
 
 
@@ -147,7 +150,8 @@ def next_batch(ready: Sequence[Entry[Session]], limits: Limits) -> list[Entry[Se
             break
         length = len(entry.work.audio)
         low, high = min(shortest, length), max(longest, length)
-        if high <= LENGTH_RATIO * low and (len(chosen) + 1) * high <= limits.batch_s * SAMPLE_RATE:
+        fitting = limits.any_length or high <= LENGTH_RATIO * low
+        if fitting and (len(chosen) + 1) * high <= limits.batch_s * SAMPLE_RATE:
             chosen.append(entry)
             shortest, longest = low, high
     return chosen

@@ -171,7 +171,7 @@ class LocalCompute:
         if name not in self._workers:
             model = self._models[name]
             callers, threads = self._share(model)
-            limits = Limits(model.spec.max_batch, model.spec.max_batch_s, callers)
+            limits = Limits(model.spec.max_batch, model.spec.max_batch_s, model.spec.any_length, callers)
             self._workers[name] = Worker(
                 name, lambda stack: self._load(model, threads, stack), limits, apart=_runs_apart(model)
             )

@@ -88,7 +88,8 @@ Trait: TypeAlias = Literal["language", "languages", "prompt", "keywords", "logpr
 
 class ModelSpec(Struct, frozen=True):
     """A model that a plug-in offers. `files` are names in the file catalog that must be pulled before `load`. A batch
-    has up to `max_batch` requests, and of several ones up to `max_batch_s` seconds of audio, padding included.
+    has up to `max_batch` requests, and of several ones up to `max_batch_s` seconds of audio, padding included; their
+    lengths are alike, for the shorter are padded to the longest, unless `any_length` says that each costs the same.
     `languages`: the codes of those that it knows; empty: it does not say. `traits`: which hints of an Utterance it
     honours, and what its hypotheses carry (`words`: tokens with times). `threads`: how many an engine makes good use of
     in one call; the host then calls it as often at once as it has threads for. None: it is called by one thread at a
@@ -106,6 +107,7 @@ class ModelSpec(Struct, frozen=True):
     traits: tuple[Trait, ...] = ()
     max_batch: int = 8
     max_batch_s: float = inf
+    any_length: bool = False
     threads: int | None = None
     own_process: bool = True
     modules: tuple[str, ...] = ()
