@@ -20,6 +20,7 @@ from hark.config import Settings
 from hark.core import messages as m
 from hark.core.settings import SessionSettings
 from hark.errors import CallerError
+from hark.models import faster_whisper
 from hark.models.base import LoadOptions, Utterance
 from hark.models.catalog import installed
 from hark.models.files import MODEL_FILES
@@ -272,6 +273,18 @@ def test_every_model_of_a_hub_has_its_row():
     rows = table(section("docs/models.md", "From a model hub"), "hub model")
     assert rows == [
         [f"`{e.name}`", e.summary, e.licence, f"{e.size / 1e6:.0f} MB", f"`{e.repo}`"] for e in HUB_FILES.values()
+    ]
+
+
+def test_every_size_of_whisper_has_its_row():
+    assert table(section("docs/engines.md", "faster-whisper"), "model") == [
+        [
+            f"`{size.name}`",
+            str(size.millions),
+            "English" if size.english else str(len(faster_whisper.LANGUAGES)),
+            str(size.threads),
+        ]
+        for size in faster_whisper.SIZES
     ]
 
 

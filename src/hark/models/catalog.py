@@ -159,7 +159,7 @@ class Catalog:
         return [name for name, model in engines.items() if installed_packages(model.spec)]
 
     def _alias(self, name: str, engine: str) -> ModelCard:
-        taken = [*self.models, *SESSION_NAMES]
+        taken = {*self.models, *SESSION_NAMES} - {card.name for card in OPENAI_NAMES}
         if name.casefold() in (other.casefold() for other in taken):
             raise OperatorError(
                 f"--aliases {name}={engine}: '{name}' is the name of a local model or of a realtime session's, which "
