@@ -97,8 +97,8 @@ bench: dev $(PEERS)  ## latency and capacity beside other software, a quarter of
 bench-page: $(VENV)/.base  ## write the tables of docs/performance.md from a run: make bench-page JSON=file
 	$(BIN)/python -m hark.bench.page docs/performance.md $(JSON)
 
-api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protocol/
-	$(BIN)/python -c "from pathlib import Path; from hark.protocol.api_page import page; Path('docs/api.md').write_text(page(), 'utf-8')"
+api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protocol/ and the engines' own words
+	$(BIN)/python -c "from pathlib import Path; from hark.models import catalog, honours; from hark.protocol.api_page import page; Path('docs/api.md').write_text(page(honours.section(catalog.installed())), 'utf-8')"
 
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis

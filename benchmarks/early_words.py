@@ -3,9 +3,9 @@
     python benchmarks/early_words.py DIR [--json FILE] [--threads N]
 
 Each English clip of 1 to 13 s in DIR is heard as if it were spoken: Moonshine transcribes ever longer beginnings, in
-the steps that a live session takes, and the hypotheses go through the session's own Transcript. Compared are three
-rules: two hypotheses agree on the word (and the next); also the model is sure of it; and, as shipped, a word that it is
-unsure of leaves once it has stood long enough. A session cannot take a word back: a wrong one stays in the transcript.
+the steps that a live session takes, and the hypotheses go through the session's own Transcript. Compared are the values
+of `delay`, and two simpler rules: two hypotheses agree on the word and the next; and also the model is sure of it. A
+session cannot take a word back: a wrong one stays in the transcript.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from msgspec import structs
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -28,11 +29,15 @@ from hark.core.work import SAMPLE_RATE, Audio, Hypothesis
 from hark.models.base import LoadOptions, Utterance
 from hark.models.moonshine import Moonshine
 from hark.models.pull import models_folder
-from hark.session import transcript as rules
 from hark.session.jobs import LEAD, PARTIAL_SHARE, PARTIAL_STEP
+from hark.session.transcript import USUAL, WAITS, Transcript, Wait, units
 
 Heard = list[tuple[float, Hypothesis]]  # (seconds of the clip, what was heard in them); the last is final
-RULES = {"agreement alone": (-math.inf, 2), "and sure": (rules.SURE, 10**9), "as shipped": (rules.SURE, rules.PATIENCE)}
+RULES = {
+    "agreement alone": Wait(agreement=2, held_back=1, sure=-math.inf, patience=2),
+    "and sure": structs.replace(USUAL, patience=10**9),
+    **WAITS,
+}
 
 
 def main() -> None:
@@ -50,7 +55,7 @@ def main() -> None:
         (clip, list(hypotheses(engine, read_audio(options.folder / clip["file"]))))
         for clip in track(clips, console=Console(stderr=True), transient=True, disable=not console.is_terminal)
     ]
-    figures = {name: judge(heard, *rule) for name, rule in RULES.items()}
+    figures = {name: judge(heard, rule) for name, rule in RULES.items()}
     table = Table(title=f"Words shown early, {len(clips)} clips")
     columns = ("rule", "early words", "of them wrong", "word error rate", "of finals alone", "delay s", "first word s")
     for column in columns:
@@ -74,20 +79,19 @@ def hypotheses(engine: Moonshine, audio: Audio) -> Iterator[tuple[float, Hypothe
     yield len(audio) / SAMPLE_RATE, engine.transcribe([Utterance(audio)])[0]
 
 
-def judge(heard: list[tuple[dict[str, Any], Heard]], sure: float, patience: int) -> dict[str, float]:
-    rules.SURE, rules.PATIENCE = sure, patience  # type: ignore[misc]
+def judge(heard: list[tuple[dict[str, Any], Heard]], rule: Wait) -> dict[str, float]:
     early = wrong = 0
     total = final_only = Score(0, 0, 0)
     delays: list[float] = []
     firsts: list[float] = []
     for clip, (*partial, (end, final)) in heard:
-        transcript = rules.Transcript()
+        transcript = Transcript(rule)
         shown: list[float] = []
         for at, hypothesis in partial:
             sent = transcript.add_partial(hypothesis)
-            shown += [at] * len(rules.units(sent))
-        said = [unit.key for unit in rules.units(final.tokens)]
-        words = [unit.key for unit in rules.units(transcript.tokens)]
+            shown += [at] * len(units(sent))
+        said = [unit.key for unit in units(final.tokens)]
+        words = [unit.key for unit in units(transcript.tokens)]
         early += len(words)
         wrong += len(words) - sum(1 for a, b in zip(words, said, strict=False) if a == b)
         transcript.add_final(final)

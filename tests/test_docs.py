@@ -13,6 +13,7 @@ import tomllib
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 
 from documents import PAGES, PROJECT, ROOT, SOURCE, blocks, codes, covers, page, section, slug, table, trees, written
 from hark.cli.main import app
@@ -30,7 +31,7 @@ from hark.models.pull import models_folder
 from hark.protocol import sessions
 from hark.protocol.dialects import DIALECTS
 from hark.protocol.wire import CLIENT_EVENTS
-from hark.session import jobs, listening, session, transcript, turns
+from hark.session import guard, jobs, listening, session, transcript, turns
 
 # ---- pages ---------------------------------------------------------------------------------------------------------
 
@@ -314,8 +315,9 @@ def test_the_constants_of_turns_are_those_of_the_code():
         name: str(getattr(module, name))
         for module, names in (
             (turns, ("ONSET_WINDOWS", "HYSTERESIS", "MANUAL_THRESHOLD", "DOUBT_POWER")),
-            (jobs, ("PARTIAL_SHARE", "EVIDENCE_WINDOWS", "MIN_EVIDENCE", "MIN_LOGPROB")),
-            (transcript, ("AGREEMENT", "HELD_BACK", "SURE", "PATIENCE")),
+            (jobs, ("PARTIAL_SHARE", "VOICED")),
+            (guard, ("EVIDENCE_WINDOWS", "MIN_EVIDENCE", "MIN_LOGPROB", "NO_SPEECH", "NO_SPEECH_LOGPROB")),
+            (guard, ("FASTEST_LETTERS", "FASTEST_WORDS", "SOFT_S", "ECHO_WORDS", "LOOP_WORDS", "LOOP_TIMES")),
         )
         for name in names
     }
@@ -332,6 +334,12 @@ def test_the_constants_of_turns_are_those_of_the_code():
     expected = plain | times | {"SOFT_CUTS": cuts} | seconds
     listed = {codes(row[0])[0]: row[1] for row in table(page("docs/turns.md"), "constant")}
     assert listed == expected
+
+
+def test_the_delays_are_those_of_the_code():
+    rows = table(section("docs/accuracy.md", "Words shown early"), "`delay`")
+    listed = {codes(row[0])[0]: tuple(map(float, row[1:])) for row in rows}
+    assert listed == {name: tuple(map(float, structs.astuple(wait))) for name, wait in transcript.WAITS.items()}
 
 
 def test_the_waits_of_semantic_vad_are_those_of_the_code():

@@ -15,6 +15,7 @@ from hark.core import messages as m
 from hark.core.settings import AudioFormat, ModelCard, Patch, SessionSettings, TurnDetection
 from hark.core.work import (
     Audio,
+    Hypothesis,
     JudgeTurn,
     Result,
     ScoreVoice,
@@ -36,6 +37,7 @@ RATE = 16_000
 LANES = (ScoreVoice, JudgeTurn, Transcribe)
 CARDS = {
     "scripted": ModelCard("scripted", "scripted"),
+    "english": ModelCard("english", "scripted", knows=("en", "fr")),
     "gpt-4o-transcribe": ModelCard("gpt-4o-transcribe", "scripted", usage="tokens"),
     "gpt-live-transcribe": ModelCard("gpt-live-transcribe", "scripted", live=True, languages=True),
 }
@@ -82,6 +84,7 @@ class Rehearsal:
         self.urged: list[Urge] = []
         self.waiting: dict[type, deque[Work]] = {lane: deque() for lane in LANES}
         self.fail: Callable[[Work], bool] = lambda work: False
+        self.mend: Callable[[Hypothesis], Hypothesis] = lambda hypothesis: hypothesis
         self._collect()
 
     def give(self, *commands: m.AnyCommand) -> Rehearsal:
@@ -168,7 +171,7 @@ class Rehearsal:
             return VoiceScored(work.id, probabilities, state)
         if isinstance(work, JudgeTurn):
             return TurnJudged(work.id, ScriptedJudge().judge([work.audio])[0])
-        return Transcribed(work.id, ScriptedEngine().transcribe([Utterance(work.audio)])[0])
+        return Transcribed(work.id, self.mend(ScriptedEngine().transcribe([Utterance(work.audio)])[0]))
 
 
 def staged(turn_detection: TurnDetection | None, **more: object) -> Rehearsal:

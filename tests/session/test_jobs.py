@@ -8,12 +8,11 @@ import pytest
 from hark.core.work import Hypothesis, Token
 from hark.errors import ModelError
 from hark.session.buffer import AudioBuffer
+from hark.session.guard import EVIDENCE_WINDOWS, MIN_EVIDENCE, MIN_LOGPROB, believable
+from hark.session.hints import Hints
 from hark.session.jobs import (
-    EVIDENCE_WINDOWS,
     HARD_CUT,
     LEAD,
-    MIN_EVIDENCE,
-    MIN_LOGPROB,
     PARTIAL_SHARE,
     PARTIAL_STEP,
     TAIL,
@@ -21,7 +20,6 @@ from hark.session.jobs import (
     Request,
     Segment,
     Stretch,
-    believable,
 )
 
 W = 512
@@ -285,11 +283,11 @@ def test_silence_in_an_open_turn_costs_no_memory():
 # ---- the guard against invented text
 
 
-def segment(*scores):
+def voice(*scores):
     made = Segment(0)
     for window, score in enumerate(scores):
         made.hear(window, score, 0.01)
-    return made
+    return made.voice(Stretch(0, len(scores) * W))
 
 
 @pytest.mark.parametrize(
@@ -304,11 +302,11 @@ def segment(*scores):
     ],
 )
 def test_text_is_believed_if_there_was_voice_and_the_model_is_sure(scores, logprob, expected):
-    assert believable(text("thank", "you", logprob=logprob), segment(*scores)) is expected
+    assert believable(text("thank", "you", logprob=logprob), voice(*scores)) is expected
 
 
 def test_silence_is_always_believed():
-    assert believable(Hypothesis(()), segment(*[0.9] * 20))
+    assert believable(Hypothesis(()), voice(*[0.9] * 20))
 
 
 def test_invented_text_is_not_told():
@@ -328,16 +326,17 @@ def test_invented_text_is_not_told():
 def test_audio_costs_ten_tokens_a_second_begun_ones_too(samples, tokens):
     job = Job("item_1", 500, LEVEL)
     job.close(500 + samples)
-    usage = job.usage("tokens", "a prompt")
-    assert (usage.kind, usage.input_audio_tokens, usage.input_text_tokens) == ("tokens", tokens, 2)
+    job.hints = Hints("a prompt", ("gate", "north"))
+    usage = job.usage("tokens")
+    assert (usage.kind, usage.input_audio_tokens, usage.input_text_tokens) == ("tokens", tokens, 6)
     assert usage.seconds == samples / SECOND
 
 
 def test_text_costs_what_was_heard_in_the_end():
     job = Talk().hear(30, 0.9).close()
     answered(job, "one", "two")
-    assert job.usage("duration", None).output_tokens == 2
-    assert job.usage("duration", None).kind == "duration"
+    assert job.usage("duration").output_tokens == 2
+    assert job.usage("duration").kind == "duration"
 
 
 def test_the_times_of_tokens_are_counted_from_the_start_of_the_session():

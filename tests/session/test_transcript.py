@@ -1,14 +1,17 @@
 """Hypotheses in, deltas out: text that only grows."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hark.core.messages import Word
 from hark.core.work import Hypothesis, Token
-from hark.session.transcript import PATIENCE, SURE, Transcript
+from hark.session.transcript import USUAL, WAITS, Transcript
 
-SURELY, DOUBTFULLY = SURE / 2, SURE * 2
+PATIENCE = USUAL.patience
+SURELY, DOUBTFULLY = USUAL.sure / 4, USUAL.sure * 2
 
 
 def heard(text, logprob=SURELY):
@@ -144,9 +147,9 @@ hypotheses = st.builds(_hypothesis, st.lists(st.one_of(word_tokens, word_tokens,
 segments = st.tuples(st.lists(hypotheses, max_size=6), hypotheses)
 
 
-@given(st.lists(segments, max_size=4))
-def test_deltas_add_up_whatever_the_model_says(talk):
-    transcript = Transcript()
+@given(st.lists(segments, max_size=4), st.sampled_from(sorted(WAITS)))
+def test_deltas_add_up_whatever_the_model_says(talk, delay):
+    transcript = Transcript(WAITS[delay])
     deltas = []
     for partials, final in talk:
         deltas += [transcript.add_partial(partial) for partial in partials]
@@ -164,6 +167,45 @@ def test_a_model_that_never_changes_its_mind_is_quoted_exactly(groups, lengths):
         transcript.add_partial(_hypothesis(groups[:length], SURELY))
     transcript.add_final(_hypothesis(groups, SURELY))
     assert transcript.text == _hypothesis(groups, SURELY).text
+
+
+# ---- delay
+
+TALK = ["open", "the", "north", "gate", "before", "the", "sun", "goes", "down", "behind", "the", "hill"]
+
+
+def shown_at(delay, logprob):
+    """For each word, after how many hypotheses it is shown; each hears one word more, and misspells the last."""
+    transcript, shown = Transcript(WAITS[delay]), {}
+    partials = [heard(" ".join([*TALK[:length], "cut"]), logprob) for length in range(1, len(TALK))]
+    partials += [heard(" ".join(TALK), logprob)] * 3
+    for count, partial in enumerate(partials):
+        before = len(transcript.text.split())
+        transcript.add_partial(partial)
+        shown |= dict.fromkeys(range(before, len(transcript.text.split())), count)
+    transcript.add_final(heard(" ".join(TALK), logprob))
+    assert transcript.text == " ".join(TALK)
+    return [shown.get(word, len(partials)) for word in range(len(TALK))]
+
+
+@pytest.mark.parametrize("logprob", [SURELY, None])
+def test_the_more_delay_the_later_are_words_shown(logprob):
+    """From the same hypotheses, of engines with probabilities and without; the last word waits in most of them."""
+    shown = [shown_at(delay, logprob) for delay in ("minimal", "low", "medium", "high", "xhigh")]
+    for sooner, later in pairwise(shown):
+        assert sum(sooner) < sum(later)
+        assert all(a <= b for a, b in zip(sooner[:-1], later[:-1], strict=True))
+
+
+def test_minimal_shows_words_that_xhigh_never_would():
+    """That is its price: what is said early and meant otherwise stays."""
+    changing = [heard(text, SURELY) for text in ("a b", "a x y", "a b c", "a x y z")]
+    early = {delay: Transcript(WAITS[delay]) for delay in ("minimal", "xhigh")}
+    for transcript in early.values():
+        for partial in changing:
+            transcript.add_partial(partial)
+    assert early["minimal"].text.startswith("a x")
+    assert early["xhigh"].text == ""
 
 
 def test_korean_has_words():

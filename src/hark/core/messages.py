@@ -211,7 +211,8 @@ class Word(Struct, frozen=True):
 
 class TranscriptCompleted(Struct, frozen=True):
     """The one end of an item that went well. Times are those of the audio that was transcribed. `words` is None where
-    the engine does not say when they were spoken."""
+    the engine does not say when they were spoken. `no_speech`: how likely the engine thinks it that nobody spoke, None
+    where it does not say."""
 
     item_id: str
     transcript: str
@@ -221,6 +222,7 @@ class TranscriptCompleted(Struct, frozen=True):
     tokens: tuple[Token, ...] | None = None
     words: tuple[Word, ...] | None = None
     languages: tuple[str, ...] | None = None
+    no_speech: float | None = None
 
 
 class TranscriptFailed(Struct, frozen=True):

@@ -20,6 +20,7 @@ from hark.errors import CallerError
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Kind = Literal["transcription", "realtime"]
 Eagerness = Literal["low", "medium", "high", "auto"]
+Delay = Literal["minimal", "low", "medium", "high", "xhigh"]
 LOGPROBS: Final = "item.input_audio_transcription.logprobs"
 VOICE_ACTIVITY: Final = "hark.voice_activity"
 INCLUDES: Final = (LOGPROBS, VOICE_ACTIVITY)
@@ -59,7 +60,7 @@ class Transcription(Struct, frozen=True):
     languages: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
     prompt: str | None = None
-    delay: str | None = None
+    delay: Delay | None = None
 
 
 class NoiseReduction(Struct, frozen=True):
@@ -106,7 +107,7 @@ class TranscriptionPatch(Struct, frozen=True):
     languages: tuple[str, ...] | UnsetType = UNSET
     keywords: tuple[str, ...] | UnsetType = UNSET
     prompt: str | UnsetType | None = UNSET
-    delay: str | UnsetType | None = UNSET
+    delay: Delay | UnsetType | None = UNSET
 
 
 class Patch(Struct, frozen=True):
@@ -127,6 +128,8 @@ class ModelCard(Struct, frozen=True):
 
     `usage` is the shape of usage in `completed`, which depends on the model family (contract fact 11); `live` marks the
     names whose clients commit by themselves, so that turn detection starts switched off for them (contract C.4).
+    `languages`: whether `completed` tells those that were heard; `knows`: those that the engine can be asked for, empty
+    where it does not say.
     """
 
     name: str
@@ -134,6 +137,7 @@ class ModelCard(Struct, frozen=True):
     usage: Literal["tokens", "duration"] = "duration"
     live: bool = False
     languages: bool = False
+    knows: tuple[str, ...] = ()
 
     @property
     def turn_detection(self) -> TurnDetection | None:

@@ -41,7 +41,9 @@ VoiceState: TypeAlias = object | None
 class Token(Struct, frozen=True):
     """A piece of text with the natural logarithm of its probability, and where it was heard: samples from the start of
     the utterance that the engine was given; in a session's transcript, from the start of its audio. None: the engine
-    does not say. Texts of tokens concatenate to the hypothesis; a leading space marks the start of a word."""
+    does not say. Texts of tokens concatenate to the hypothesis; a leading space marks the start of a word. A token is
+    whole characters, so that the UTF-8 of tokens joins to that of the text: pieces of one character come as one token,
+    their logarithms added up."""
 
     text: str
     logprob: float | None = None
@@ -51,12 +53,14 @@ class Token(Struct, frozen=True):
 
 class Hypothesis(Struct, frozen=True):
     """What a model heard. `cut` is true where the engine stopped it (a loop, or the token limit). `draft` is the
-    engine's own writing of it, to be handed back when it is asked about the same audio with more of it behind."""
+    engine's own writing of it, to be handed back when it is asked about the same audio with more of it behind.
+    `no_speech`: how likely the engine thinks it that nobody spoke, from 0 to 1; None: it does not say."""
 
     tokens: tuple[Token, ...]
     language: str | None = None
     cut: bool = False
     draft: tuple[int, ...] = ()
+    no_speech: float | None = None
 
     @property
     def text(self) -> str:

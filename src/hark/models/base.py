@@ -24,6 +24,9 @@ from hark.core.work import Audio, Hypothesis, VoiceState
 
 class Utterance(Struct, frozen=True):
     """One piece of speech: `audio` is mono float32 [n] at 16 kHz; the rest are hints, which a model may ignore.
+    `language` and `languages` are of those that its spec lists, if it lists any. An engine that takes only a prompt may
+    put the keywords into it, in front, and then has the trait `keywords` too: how is its own business. Whatever it
+    makes of them, no word of `prompt` and `keywords` may come back that was not said (session/guard.py helps).
     `languages`: those that it may be in, where `language` is None and not all are possible. `final`: nothing more of
     this speech is expected to follow. `draft` is what the engine put into the `draft` of its hypothesis about a shorter
     part of this audio."""

@@ -114,9 +114,11 @@ class Catalog:
         if judge.casefold() != NO_JUDGE:
             self.judge = models[self._known(judge, JudgeModel, f"--turn-model {judge}", NO_JUDGE)]
         default = self.engine.spec.name
-        own = [ModelCard(name, name) for name in self._usable() if name == default or name not in unpulled]
-        later = [ModelCard(name, name) for name in self._usable() if name in unpulled]
-        openai = [structs.replace(card, engine=default) for card in OPENAI_NAMES]
+        own = [
+            self._by(ModelCard(name, name), name) for name in self._usable() if name == default or name not in unpulled
+        ]
+        later = [self._by(ModelCard(name, name), name) for name in self._usable() if name in unpulled]
+        openai = [self._by(card, default) for card in OPENAI_NAMES]
         self._cards = {card.name.casefold(): card for card in (*later, *openai, *own)}
         self._aliased = [self._alias(name, engine) for name, engine in aliases.items()]
         self._cards |= {card.name.casefold(): card for card in self._aliased}
@@ -166,8 +168,11 @@ class Catalog:
                 "stands for nothing else. Choose another name."
             )
         engine = self._known(engine, EngineModel, f"--aliases {name}={engine}")
-        card = self._cards.get(name.casefold())
-        return ModelCard(name, engine) if card is None else structs.replace(card, engine=engine)
+        return self._by(self._cards.get(name.casefold(), ModelCard(name, engine)), engine)
+
+    def _by(self, card: ModelCard, engine: str) -> ModelCard:
+        """The card of a name for which this engine transcribes."""
+        return structs.replace(card, engine=engine, knows=self.models[engine].spec.languages)
 
     def _default_name(self, name: str) -> ModelCard:
         card = self.find(name)

@@ -91,6 +91,7 @@ def plugin() -> list[Model]:
         "scripted",
         "Transcribes loudness; for tests and for measuring the server itself.",
         "MIT",
+        languages=("en",),
         traits=("logprobs", "words"),
         own_process=False,
     )

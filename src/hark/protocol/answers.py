@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from hark.core.settings import Eagerness, Json
-from hark.protocol.sessions import Delay, NoiseType
+from hark.core.settings import Delay, Eagerness, Json
+from hark.protocol.sessions import NoiseType
 
 
 class _Body(Struct, frozen=True, forbid_unknown_fields=True):

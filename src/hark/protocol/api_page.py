@@ -38,18 +38,19 @@ What Hark does with each field of OpenAI's API, in both dialects, over WebSocket
 A path that ends in `.…` speaks for all that is inside, `…` for all that has no row of its own. "No effect yet" is
 what is being built. {count} rows: {counts}.
 
-`make api-table` writes this page from `src/hark/protocol/fields.py` and `event_fields.py`. Tests send every field to a
-running server and see that the row is true, and that no field of OpenAI's Python SDK is without one.
+`make api-table` writes this page from `src/hark/protocol/fields.py` and `event_fields.py`, and [Engines](#engines) from
+what they say of themselves. Tests send every field to a running server and see that the row is true, and that no field
+of OpenAI's Python SDK is without one.
 """
 
 
-def page() -> str:
-    """The whole page, as it is committed."""
+def page(engines: str) -> str:
+    """The whole page, as it is committed. `engines` is its last section, which who knows the models has written."""
     rows = [row for section in SECTIONS for row in section.rows]
     found = Counter(row.fate for row in rows)
     counts = ", ".join(f"{found[fate]} {fate}" for fate in FATES)
     head = _HEAD.replace("{count}", str(len(rows))).replace("{counts}", counts)
-    return "\n".join([head, *(line for section in SECTIONS for line in _section(section))])
+    return "\n".join([head, *(line for section in SECTIONS for line in _section(section)), engines])
 
 
 def _section(section: Section) -> Iterator[str]:

@@ -151,8 +151,9 @@ TRANSCRIPTS: Final = Section(
             ("sent", "task language duration text usage.type usage.seconds", ""),
             ("sent", "segments.id segments.seek segments.start segments.end segments.text segments.temperature", ""),
             ("sent", "segments.avg_logprob segments.compression_ratio", "computed"),
-            ("sent", "segments.tokens segments.no_speech_prob", "always empty, always 0"),
-            ("sent", "words.word words.start words.end", "times of words are estimates"),
+            ("sent", "segments.no_speech_prob", "0 where the engine does not tell"),
+            ("sent", "segments.tokens", "always empty"),
+            ("sent", "words.word words.start words.end", "estimates, where the engine does not time words"),
         ),
         *_of(
             "diarized_json",

@@ -44,7 +44,7 @@ def rows(*given: Given, event: str = "", under: str = "") -> Iterator[Row]:
 
 
 _NO_VOICE: Final = "nothing answers here"
-_HINT: Final = "handed to the model; Moonshine takes no hints"
+_HINT: Final = "by engines that take it: see Engines"
 _SILENT: Final = "not echoed either"
 _INCLUDES: Final = "`item.input_audio_transcription.logprobs`; and `hark.voice_activity`, not OpenAI's"
 
@@ -59,8 +59,8 @@ def _heard(audio: str, transcription: str, noise: str) -> Iterator[Row]:
     yield from rows(
         ("honoured", "model", "any name that transcribes; decides the shape of usage"),
         ("honoured", "language prompt keywords", _HINT),
-        ("honoured", "languages", "handed to the model if it is one; not with `language`"),
-        ("kept", "delay", "no effect"),
+        ("honoured", "languages", f"{_HINT}; not with `language`"),
+        ("honoured", "delay", "how surely a word must stand before it is shown; null is `medium`"),
         under=f"{transcription}.",
     )
     yield from rows(

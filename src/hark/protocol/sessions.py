@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, json, structs
 from hark.audio.formats import Encoding
 from hark.core.settings import (
     AudioFormat,
+    Delay,
     Eagerness,
     Json,
     NoiseReduction,
@@ -28,7 +29,6 @@ from hark.core.settings import (
 FormatName = Literal["audio/pcm", "audio/pcmu", "audio/pcma", "pcm16", "g711_ulaw", "g711_alaw"]
 NoiseType = Literal["near_field", "far_field"]
 TurnType = Literal["server_vad", "semantic_vad", "none"]
-Delay = Literal["minimal", "low", "medium", "high", "xhigh"]
 
 # Both dialects' spellings are read in both places.
 _ENCODINGS: Final[dict[FormatName, Encoding]] = {

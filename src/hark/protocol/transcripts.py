@@ -144,7 +144,7 @@ class Heard:
             temperature=self._upload.temperature,
             avg_logprob=sum(logprobs) / max(len(logprobs), 1),
             compression_ratio=len(text) / len(zlib.compress(text)),
-            no_speech_prob=0.0,  # a turn without speech has no text, and is no segment
+            no_speech_prob=turn.no_speech or 0.0,  # a turn without speech has no text, and is no segment
         )
 
     def _words(self, duration_ms: int) -> Iterator[Word]:

@@ -14,7 +14,7 @@ is cut at pauses into segments, which are transcribed one after another: the cos
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import Final
 
 import numpy as np
@@ -24,6 +24,8 @@ from hark.core.messages import Usage
 from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Hypothesis, Token, Urgency, to_samples
 from hark.errors import HarkError
 from hark.session.buffer import NO_AUDIO, AudioBuffer
+from hark.session.guard import EVIDENCE_WINDOWS, Voice, checked, foreign
+from hark.session.hints import Hints
 from hark.session.transcript import Transcript
 
 # Breath and soft onsets before the first voiced window; the default prefix padding.
@@ -39,10 +41,8 @@ PARTIAL_SHARE: Final = 12
 SOFT_CUTS: Final = ((12 * SAMPLE_RATE, 10 * WINDOW_SAMPLES), (18 * SAMPLE_RATE, 5 * WINDOW_SAMPLES))
 HARD_CUT: Final = 26 * SAMPLE_RATE
 HARD_CUT_SEARCH: Final = 6 * SAMPLE_RATE
-# The guard against invented text (`believable`).
-EVIDENCE_WINDOWS: Final = 10
-MIN_EVIDENCE: Final = 0.4
-MIN_LOGPROB: Final = -1.3
+# A window of this probability counts as voiced for the guards, whatever the client's threshold.
+VOICED: Final = 0.25
 # A final request that fails is sent once more.
 MAX_FAILURES: Final = 1
 
@@ -55,11 +55,13 @@ class Stretch(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """`draft` is the engine's own, of the last answer about this segment: it saves work and changes no word."""
+    """`draft` is the engine's own, of the last answer about this segment: it saves work and changes no word. `plain`:
+    the engine is to be told of nothing but the language, as what it was told has led it astray."""
 
     stretch: Stretch
     final: bool
     draft: tuple[int, ...] = ()
+    plain: bool = False
 
 
 class Segment:
@@ -74,6 +76,7 @@ class Segment:
         self.scores: list[tuple[int, float]] = []  # (window, probability) from the first voiced one on
         self.answered: Stretch | None = None
         self.hypothesis: Hypothesis | None = None
+        self.plain = False  # how it is asked about
 
     def hear(self, window: int, probability: float, level: float) -> None:
         first = max(self.start, window * WINDOW_SAMPLES)
@@ -91,6 +94,13 @@ class Segment:
             return None
         limit = self.scored if self.end is None else self.end
         return Stretch(max(self.start, self.first_voiced - LEAD), min(limit, self.last_voiced + TAIL))
+
+    def voice(self, stretch: Stretch) -> Voice:
+        """The sign of a voice in all of it, and how much of one there is in `stretch`."""
+        scores = sorted((score for _, score in self.scores), reverse=True)[:EVIDENCE_WINDOWS]
+        within = range(stretch.first // WINDOW_SAMPLES, -(-stretch.last // WINDOW_SAMPLES))
+        voiced = sum(score >= VOICED for window, score in self.scores if window in within)
+        return Voice(sum(scores) / len(scores) if scores else None, voiced * WINDOW_SAMPLES / SAMPLE_RATE)
 
     @property
     def pausing(self) -> bool:
@@ -123,10 +133,12 @@ class Job:
         self.deleted = False
         self.failure: HarkError | None = None
         self.transcript = Transcript()
-        self.language: str | None = None
+        self.hints = Hints()
+        self.no_speech: float | None = None
         self.last_voiced = start  # the end of the last voiced window
         self._level = level
         self._heard_tokens = 0
+        self._languages: Counter[str] = Counter()
         self._failures = 0
         self._tail = NO_AUDIO
         self._segments = deque([Segment(start)])
@@ -213,12 +225,12 @@ class Job:
             return None
         if stretch == segment.answered and (segment.end is None or segment.hypothesis):
             return None
-        draft = segment.hypothesis.draft if segment.hypothesis else ()
+        draft = segment.hypothesis.draft if segment.hypothesis and not segment.plain else ()
         if segment.end is not None or segment.pausing:
-            return Request(stretch, True, draft)
+            return Request(stretch, True, draft, segment.plain)
         known = max((asked.last for asked in (segment.answered, under_way) if asked), default=stretch.first)
         step = max(PARTIAL_STEP, (stretch.last - stretch.first) // PARTIAL_SHARE)
-        return Request(stretch, False, draft) if stretch.last - known >= step else None
+        return Request(stretch, False, draft, segment.plain) if stretch.last - known >= step else None
 
     def audio(self, buffer: AudioBuffer, stretch: Stretch) -> Audio:
         """What the model is to hear of `stretch`."""
@@ -234,11 +246,19 @@ class Job:
             return []
         self._failures = 0
         segment = self._segments[0]
-        if not believable(hypothesis, segment):
-            hypothesis = Hypothesis(())
-        hypothesis = _placed(hypothesis, request.stretch.first)
-        segment.answered, segment.hypothesis = request.stretch, hypothesis
+        segment.answered = request.stretch
+        if foreign(hypothesis, self.hints):
+            segment.plain = True
+            if request.final and not request.plain and self._has_led(request):
+                segment.hypothesis = None  # so that it is asked for once more
+                return []
+        hypothesis = checked(hypothesis, segment.voice(request.stretch), self.hints)
+        hypothesis = segment.hypothesis = _placed(hypothesis, request.stretch.first)
         return [] if self._is_final(segment) else self.transcript.add_partial(hypothesis)
+
+    def _has_led(self, request: Request) -> bool:
+        """Whether the engine was told something that it might do without."""
+        return bool(self.hints.prompt or self.hints.keywords or request.draft)
 
     def refuse(self, request: Request, error: HarkError) -> None:
         """The model failed on `request`: a partial one waits for more audio, a final one is asked once more."""
@@ -257,10 +277,22 @@ class Job:
             segment = self._segments.popleft()
             hypothesis = segment.hypothesis if segment.stretch() else None
             hypothesis = hypothesis or Hypothesis(())
-            self.language = hypothesis.language or self.language
-            self._heard_tokens += len(hypothesis.tokens)
+            self._note(hypothesis)
             settled += self.transcript.add_final(hypothesis)
         return settled
+
+    def _note(self, hypothesis: Hypothesis) -> None:
+        self._heard_tokens += len(hypothesis.tokens)
+        if hypothesis.language is not None and hypothesis.tokens:
+            self._languages[hypothesis.language] += len(hypothesis.tokens)
+        if hypothesis.no_speech is not None:
+            self.no_speech = min(hypothesis.no_speech, 1.0 if self.no_speech is None else self.no_speech)
+
+    def languages(self, asked: str | None) -> tuple[str, ...]:
+        """Those that the engine says it heard, the one most spoken first, or else the one that it was asked for."""
+        if not self.transcript.text:
+            return ()
+        return tuple(code for code, _ in self._languages.most_common()) or ((asked,) if asked else ())
 
     @staticmethod
     def _is_final(segment: Segment) -> bool:
@@ -269,14 +301,15 @@ class Job:
         stretch = segment.stretch()
         return stretch is None or (stretch == segment.answered and segment.hypothesis is not None)
 
-    def usage(self, kind: str, prompt: str | None) -> Usage:
-        """Audio counts 10 tokens a second (contract D.4), text about 4 characters a token."""
+    def usage(self, kind: str) -> Usage:
+        """Audio counts 10 tokens a second (contract D.4), the prompt and the keywords about 4 characters a token."""
         assert self.end is not None
+        told = ", ".join(filter(None, (self.hints.prompt, *self.hints.keywords)))
         samples = self.end - self.start
         return Usage(
             kind="tokens" if kind == "tokens" else "duration",
             seconds=samples / SAMPLE_RATE,
-            input_text_tokens=-(-len(prompt or "") // 4),
+            input_text_tokens=-(-len(told) // 4),
             input_audio_tokens=-(-samples * 10 // SAMPLE_RATE),
             output_tokens=self._heard_tokens,
         )
@@ -295,15 +328,3 @@ def _placed(hypothesis: Hypothesis, first: int) -> Hypothesis:
         for token in hypothesis.tokens
     )
     return structs.replace(hypothesis, tokens=tuple(tokens))
-
-
-def believable(hypothesis: Hypothesis, segment: Segment) -> bool:
-    """Whether the text may have been spoken at all: models print "You" and "Thank you." for noise and music.
-
-    Two signs, either of which says no: the most voiced third of a second is hardly voiced, or the model itself gave its
-    words less than about one chance in four. docs/turns.md has the clips and figures behind both.
-    """
-    scores = sorted((score for _, score in segment.scores), reverse=True)[:EVIDENCE_WINDOWS]
-    if sum(scores) < MIN_EVIDENCE * len(scores):
-        return False
-    return hypothesis.confidence is None or hypothesis.confidence >= MIN_LOGPROB

@@ -20,10 +20,12 @@ from hark.core.settings import LOGPROBS, ModelCard, SessionSettings
 from hark.core.work import Result, Token, Transcribe, Transcribed, Urge, Urgency, WorkFailed, to_ms
 from hark.errors import HarkError, ModelError
 from hark.session.buffer import AudioBuffer
+from hark.session.hints import Hints
 from hark.session.items import Items
 from hark.session.jobs import Job, Request
 from hark.session.lane import Succession
 from hark.session.pace import PaceCheck
+from hark.session.transcript import USUAL, WAITS, Wait
 
 ENGINE_PATIENCE_S: Final = 60.0
 
@@ -37,15 +39,19 @@ class Recipe(Struct, frozen=True):
     prompt: str | None = None
     keywords: tuple[str, ...] = ()
     logprobs: bool = False
+    hints: Hints = Hints()
+    wait: Wait = USUAL
 
     @classmethod
     def of(cls, settings: SessionSettings, card: ModelCard) -> Recipe:
         chosen, logprobs = settings.transcription, LOGPROBS in settings.include
         if chosen is None:
             return cls(card, logprobs=logprobs)
-        language = chosen.language or (chosen.languages[0] if len(chosen.languages) == 1 else None)
-        languages = chosen.languages if language is None else ()
-        return cls(card, language, languages, chosen.prompt, chosen.keywords, logprobs)
+        hints, wait = Hints.of(chosen), WAITS[chosen.delay] if chosen.delay else USUAL
+        known = hints.known(card)
+        language = known[0] if len(known) == 1 else None
+        languages = known if language is None else ()
+        return cls(card, language, languages, chosen.prompt, chosen.keywords, logprobs, hints, wait)
 
 
 class _Asked(Struct):
@@ -75,6 +81,7 @@ class Transcribing:
         self._judges_pace = judges_pace
         self._live = live
         self._pace: PaceCheck | None = None
+        self._notices: dict[str | None, bool] = {None: True}  # what the log should know, and whether it does
         self._buffer = buffer
         self._items = items
         self._emit = emit
@@ -88,6 +95,10 @@ class Transcribing:
 
     def take_notice(self) -> str | None:
         """What the log should say of the speech, once."""
+        for notice, taken in self._notices.items():
+            if not taken:
+                self._notices[notice] = True
+                return notice
         return self._pace.take_notice() if self._pace else None
 
     @property
@@ -101,7 +112,10 @@ class Transcribing:
         return min(needs, default=None)
 
     def open(self, job: Job, recipe: Recipe) -> None:
+        job.hints, job.transcript.wait = recipe.hints, recipe.wait
         self._jobs.append((job, recipe))
+        if (notice := recipe.hints.notice(recipe.card)) not in self._notices:
+            self._notices[notice] = False
 
     def find(self, item_id: str) -> Job | None:
         return next((job for job, _ in self._jobs if job.item_id == item_id), None)
@@ -123,8 +137,8 @@ class Transcribing:
             urgency=self._urgency(job, request),
             language=recipe.language,
             languages=recipe.languages,
-            prompt=recipe.prompt,
-            keywords=recipe.keywords,
+            prompt=None if request.plain else recipe.prompt,
+            keywords=() if request.plain else recipe.keywords,
             final=request.final,
             draft=request.draft,
             replaces=self.lane.latest,
@@ -211,11 +225,12 @@ class Transcribing:
             TranscriptCompleted(
                 item_id=job.item_id,
                 transcript=transcript.text,
-                usage=job.usage(recipe.card.usage, recipe.prompt),
+                usage=job.usage(recipe.card.usage),
                 audio_start_ms=to_ms(job.start),
                 audio_end_ms=to_ms(job.end),
                 tokens=tuple(transcript.tokens) if recipe.logprobs else None,
                 words=transcript.words,
-                languages=((job.language,) if job.language else ()) if recipe.card.languages else None,
+                languages=job.languages(recipe.language) if recipe.card.languages else None,
+                no_speech=job.no_speech,
             )
         )

@@ -1,12 +1,11 @@
 """Changing hypotheses -> text that only grows.
 
-A client cannot be told to take a word back, so a word leaves only when two successive hypotheses agree on it and on the
+A client cannot be told to take a word back, so a word leaves only when successive hypotheses agree on it and on the
 word after it (local agreement, Macháček et al. 2023, "Turning Whisper into Real-Time Transcription System"; the extra
 word because the last one of a partial hypothesis is the one cut off by the end of the audio), and when the model is
-sure of it; a word it is unsure of, or that follows one it has meanwhile denied, must have stood in PATIENCE hypotheses
-in a row. What has left stays: the final
-hypothesis is aligned to it, and only what lies beyond is added. So the deltas of an item concatenate to its transcript
-exactly, whatever the model does.
+sure of it; a word it is unsure of, or that follows one it has meanwhile denied, must have stood in more of them. How
+many it takes is the client's choice (`delay`). What has left stays: the final hypothesis is aligned to it, and only
+what lies beyond is added. So the deltas of an item concatenate to its transcript exactly, whatever the model does.
 
 A transcript is made of segments: the pieces of a long turn that are transcribed one after another.
 """
@@ -19,17 +18,32 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from hark.core.messages import Word
+from hark.core.settings import Delay
 from hark.core.work import Hypothesis, Token, to_ms
 
-HELD_BACK: Final = 1
-AGREEMENT: Final = 2
-# Without these two, one early word in nine is not in the final hypothesis; with them, one in fifty-four
-# (benchmarks/early_words.py; docs/accuracy.md).
-SURE: Final = -0.5
-PATIENCE: Final = 8
+
+class Wait(Struct, frozen=True):
+    """What must have happened before a word is shown: `agreement` hypotheses in a row had it, `held_back` words stand
+    behind it, and each of its tokens has the logarithm of probability `sure`, or `patience` hypotheses had it."""
+
+    agreement: int
+    held_back: int
+    sure: float
+    patience: int
+
+
+# Measured by benchmarks/early_words.py; docs/accuracy.md has the figures.
+WAITS: Final[dict[Delay, Wait]] = {
+    "minimal": Wait(agreement=1, held_back=1, sure=-0.5, patience=2),
+    "low": Wait(agreement=2, held_back=0, sure=-0.5, patience=4),
+    "medium": Wait(agreement=2, held_back=1, sure=-0.5, patience=8),
+    "high": Wait(agreement=3, held_back=1, sure=-0.35, patience=12),
+    "xhigh": Wait(agreement=4, held_back=2, sure=-0.25, patience=16),
+}
+USUAL: Final = WAITS["medium"]
 # Chinese and Japanese put no spaces between words, so each character is a unit of its own. Hangul, between the two
 # ranges, is spaced.
 _UNSPACED: Final = re.compile(r"\s*[\u2e80-\uabff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -37,7 +51,7 @@ _UNSPACED: Final = re.compile(r"\s*[\u2e80-\uabff\uf900-\ufaff\U00020000-\U0003f
 
 class Unit:
     """A word as the model spelled it; what is compared is `key`: no case, no punctuation. A space in front of it is no
-    part of it: `spaced` says that the model put one."""
+    part of it: `spaced` says that the model put one. `sure`: the log probability of its least likely token."""
 
     __slots__ = ("key", "spaced", "sure", "tokens")
 
@@ -47,7 +61,7 @@ class Unit:
         self.tokens = [structs.replace(first, text=first.text.lstrip()), *rest]
         text = "".join(token.text for token in tokens)
         self.key = _key(text)
-        self.sure = all(token.logprob is None or token.logprob >= SURE for token in tokens)
+        self.sure = min((token.logprob for token in tokens if token.logprob is not None), default=0.0)
 
     def word(self) -> Word | None:
         """With its times, where the engine told them."""
@@ -77,7 +91,8 @@ def units(tokens: Sequence[Token]) -> list[Unit]:
 class Transcript:
     """The text of one item. `add_partial` and `add_final` return the tokens to send now."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait: Wait = USUAL) -> None:
+        self.wait = wait
         self.tokens: list[Token] = []
         self.text = ""
         self._words: list[Word | None] = []
@@ -98,7 +113,8 @@ class Transcript:
         self._stood = [1 + count for count in self._stood[:common]] + [1] * (len(heard) - common)
         self._last = heard
         denied = _common_prefix(self._sent, heard) < len(self._sent)  # then what follows stands on shaky ground
-        after = range(_aligned(self._sent, heard), common - HELD_BACK)
+        agreed = sum(count >= self.wait.agreement for count in self._stood)
+        after = range(_aligned(self._sent, heard), agreed - self.wait.held_back)
         settled = takewhile(lambda place: self._is_settled(place, doubtful=denied), after)
         return self._send([heard[place] for place in settled])
 
@@ -110,7 +126,8 @@ class Transcript:
         return rest
 
     def _is_settled(self, place: int, *, doubtful: bool) -> bool:
-        return self._stood[place] >= (AGREEMENT if self._last[place].sure and not doubtful else PATIENCE)
+        sure = self._last[place].sure >= self.wait.sure and not doubtful
+        return self._stood[place] >= (self.wait.agreement if sure else self.wait.patience)
 
     def _send(self, more: list[Unit]) -> list[Token]:
         tokens: list[Token] = []
