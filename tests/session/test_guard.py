@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hark.core.languages import LANGUAGES
 from hark.core.work import Hypothesis, Token
-from hark.protocol.languages import LANGUAGES
 from hark.session.guard import (
     FASTEST_WORDS,
     LOOP_TIMES,

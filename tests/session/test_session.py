@@ -272,7 +272,13 @@ def test_a_language_that_the_engine_does_not_know_is_not_asked_of_it_and_the_log
 
 @pytest.mark.parametrize(
     ("asked", "language", "languages"),
-    [("en-US", "en", ()), (("de", "en"), "en", ()), (("en", "fr"), None, ("en", "fr"))],
+    [
+        ("en-US", "en", ()),
+        ("English", "en", ()),
+        ("", None, ()),
+        (("de", "en"), "en", ()),
+        (("en", "fr"), None, ("en", "fr")),
+    ],
 )
 def test_of_several_languages_those_that_the_engine_knows_are_asked_of_it(asked, language, languages):
     hints = {"language": asked} if isinstance(asked, str) else {"languages": asked}

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from hark.core.languages import LANGUAGES
 from hark.core.messages import Event, TranscriptCompleted, TranscriptDelta, Usage
 from hark.core.settings import Json
 from hark.core.work import Token
@@ -36,7 +37,6 @@ from hark.protocol.answers import (
     Word,
     told,
 )
-from hark.protocol.languages import LANGUAGES
 from hark.protocol.subtitles import Spoken, to_srt, to_vtt
 from hark.protocol.uploads import Upload
 

@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
+from hark.core.languages import LANGUAGES
 from hark.core.settings import (
     LOGPROBS,
     ModelCard,
@@ -26,7 +27,6 @@ from hark.core.settings import (
     merge,
 )
 from hark.errors import CallerError, NotFoundError
-from hark.protocol.languages import LANGUAGES
 
 Format = Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]
 Granularity = Literal["word", "segment"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from hark.core.languages import CODES
 from hark.core.settings import ModelCard, Transcription
 
 
@@ -41,5 +42,6 @@ class Hints(Struct, frozen=True):
 
 
 def _code(name: str) -> str:
-    """Clients send "en-US" where "en" is meant."""
-    return name.replace("_", "-").partition("-")[0].casefold()
+    """Clients send "en-US" and "English" where "en" is meant (contract G.2)."""
+    spelled = name.strip().casefold()
+    return CODES.get(spelled) or spelled.replace("_", "-").partition("-")[0]

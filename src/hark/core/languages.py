@@ -31,3 +31,5 @@ yi yiddish, yo yoruba, za zhuang, zh chinese, zu zulu
 LANGUAGES: Final[dict[str, str]] = {
     code: name for entry in _NAMES.split(",") for code, _, name in [entry.strip().partition(" ")]
 }
+# "english" -> "en"
+CODES: Final[dict[str, str]] = {name: code for code, name in LANGUAGES.items()}
