@@ -368,6 +368,33 @@ def test_the_probability_that_nobody_spoke_is_told_where_the_engine_knows_it():
     assert last(staged(SERVER).hear(say("alpha", 400)), m.TranscriptCompleted).no_speech is None
 
 
+PROMPT = "Notes of the north gate meeting about small machines, bridges and the weather in spring."
+
+
+@pytest.mark.parametrize("text", [PROMPT, f"{PROMPT} {PROMPT}", "Thank you. " * 30])
+@pytest.mark.parametrize("detection", BOTH)
+def test_what_an_engine_makes_up_for_a_bang_is_not_told(text, detection):
+    """Neither early nor in the end; the item completes all the same."""
+    stage = staged(detection, transcription=Transcription("scripted", prompt=PROMPT, delay="minimal"))
+    stage.mend = lambda hypothesis: Hypothesis(tuple(Token(f" {word}", -0.1) for word in text.split()))
+    stage.hear(say(200, "golf", 600))
+    if detection is MANUAL:
+        stage.give(m.CommitAudio()).answer_all()
+    assert stage.requests(final=True)
+    assert stage.transcripts() == (["Thank you."] if "Thank" in text else [""])
+
+
+@pytest.mark.parametrize("detection", BOTH)
+def test_who_reads_the_prompt_aloud_is_heard(detection):
+    words = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot"]
+    hints = {"prompt": " ".join(words), "keywords": ("golf", "hotel"), "language": "en"}
+    stage = staged(detection, transcription=Transcription("scripted", **hints))
+    stage.hear(say(200, *words, "golf", "hotel", 600))
+    if detection is MANUAL:
+        stage.give(m.CommitAudio()).answer_all()
+    assert stage.transcripts() == [" ".join([*words, "golf", "hotel"])]
+
+
 def test_what_led_the_engine_astray_is_left_out_when_it_is_asked_again():
     stage = staged(SERVER, transcription=Transcription("scripted", language="en", prompt="Просьба", keywords=("Харк",)))
     russian = Hypothesis((Token(" спасибо", -0.1), Token(" вам", -0.1)), draft=(1,))

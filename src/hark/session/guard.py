@@ -92,14 +92,14 @@ def without_echo(hypothesis: Hypothesis, voice: Voice, hints: Hints) -> Hypothes
     """Without what stands in the prompt or the keywords word by word, unless somebody may have said it: there was time
     to say all that is there, and the engine does not think that nobody spoke. Its doubt of its words is no sign: of
     people who read a prompt aloud, it doubts some."""
-    given = [word.key for word in words(" ".join((hints.prompt or "", *hints.keywords)))]
-    text = _whole(hypothesis)
-    said = words(text)
-    if len(given) < ECHO_WORDS or len(said) < ECHO_WORDS:
+    if not hints.prompt and not hints.keywords:
         return hypothesis
+    text = _whole(hypothesis)
     silent = hypothesis.no_speech is not None and hypothesis.no_speech > NO_SPEECH
     if not silent and not too_fast(text, voice):
         return hypothesis
+    given = [word.key for word in words(" ".join((hints.prompt or "", *hints.keywords)))]
+    said = words(text)
     return _without(hypothesis, said, list(_runs([word.key for word in said], given)))
 
 
@@ -115,6 +115,8 @@ def without_loops(hypothesis: Hypothesis, voice: Voice) -> Hypothesis:
 def too_fast(text: str, voice: Voice) -> bool:
     """Whether nobody can have said so much in the time that is voiced."""
     seconds = voice.seconds + SOFT_S
+    if text.isascii() and len(text) <= FASTEST_LETTERS * seconds and len(text.split()) <= FASTEST_WORDS * seconds:
+        return False  # as nearly always, and found out in no time
     said = words(text)
     letters = sum(len(word.key) + len(_DENSE.findall(word.key)) for word in said)
     spaced = sum(1 for word in said if not _DENSE.match(word.key))

@@ -98,8 +98,9 @@ class Segment:
     def voice(self, stretch: Stretch) -> Voice:
         """The sign of a voice in all of it, and how much of one there is in `stretch`."""
         scores = sorted((score for _, score in self.scores), reverse=True)[:EVIDENCE_WINDOWS]
-        within = range(stretch.first // WINDOW_SAMPLES, -(-stretch.last // WINDOW_SAMPLES))
-        voiced = sum(score >= VOICED for window, score in self.scores if window in within)
+        begin = self.scores[0][0] if self.scores else 0
+        first, last = stretch.first // WINDOW_SAMPLES - begin, -(-stretch.last // WINDOW_SAMPLES) - begin
+        voiced = sum(score >= VOICED for _, score in self.scores[max(0, first) : max(0, last)])
         return Voice(sum(scores) / len(scores) if scores else None, voiced * WINDOW_SAMPLES / SAMPLE_RATE)
 
     @property

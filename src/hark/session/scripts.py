@@ -67,7 +67,7 @@ _WIDTHS: Final = ("FULLWIDTH", "HALFWIDTH")
 
 def in_another_script(text: str, languages: Sequence[str]) -> bool:
     """Whether `text` is written in none of the scripts of these languages (ISO 639-1)."""
-    if not languages or any(code not in SCRIPTS for code in languages):
+    if not languages or text.isascii() or any(code not in SCRIPTS for code in languages):
         return False
     expected = frozenset({LATIN}).union(*(SCRIPTS[code] for code in languages))
     found = Counter(script for letter in text if letter.isalpha() and (script := script_of(letter)) is not None)
