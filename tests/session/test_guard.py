@@ -77,6 +77,11 @@ def test_who_reads_the_prompt_aloud_is_heard():
         assert left(text, time_for(text), logprob=MIN_LOGPROB + 0.1) == text
 
 
+def test_a_prompt_of_megabytes_holds_up_nobody():
+    """It is compared while all other sessions wait; each word with each would take hours."""
+    assert left("a " * 400, 0.0, Hints("a " * 1_000_000)) == ""
+
+
 def test_two_words_of_the_prompt_are_an_accident():
     assert left("small machines", 0.0) == "small machines"
     assert left("on small boats", 2.0, no_speech=0.7) == "on small boats"

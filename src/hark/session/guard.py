@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from itertools import groupby
 from typing import Final
 
 from msgspec import Struct, structs
@@ -36,6 +36,8 @@ FASTEST_WORDS: Final = 10
 SOFT_S: Final = 0.5
 # So many words in a row are the prompt's and no accident.
 ECHO_WORDS: Final = 3
+# Characters of the prompt and the keywords that are looked at; Whisper takes some 900.
+MOST_GIVEN: Final = 10_000
 # A loop: up to so many words, said so often in a row.
 LOOP_WORDS: Final = 16
 LOOP_TIMES: Final = 4
@@ -98,7 +100,7 @@ def without_echo(hypothesis: Hypothesis, voice: Voice, hints: Hints) -> Hypothes
     silent = hypothesis.no_speech is not None and hypothesis.no_speech > NO_SPEECH
     if not silent and not too_fast(text, voice):
         return hypothesis
-    given = [word.key for word in words(" ".join((hints.prompt or "", *hints.keywords)))]
+    given = [word.key for word in words(" ".join((hints.prompt or "", *hints.keywords))[:MOST_GIVEN])]
     said = words(text)
     return _without(hypothesis, said, list(_runs([word.key for word in said], given)))
 
@@ -138,22 +140,15 @@ def _is_spoken(character: str) -> bool:
 
 
 def _runs(said: Sequence[str], given: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Where `said` has ECHO_WORDS or more in a row that `given` has in a row: [first, last)."""
-    places: dict[str, list[int]] = {}
-    for place, key in enumerate(given):
-        places.setdefault(key, []).append(place)
+    """Where each ECHO_WORDS of `said` in a row stand so in `given`: [first, last)."""
+    rows = set(zip(*(given[step:] for step in range(ECHO_WORDS)), strict=False))
+    begins = [row in rows for row in zip(*(said[step:] for step in range(ECHO_WORDS)), strict=False)]
     first = 0
-    while first < len(said):
-        length = max((_alike(said[first:], given[place:]) for place in places.get(said[first], ())), default=0)
-        if length >= ECHO_WORDS:
-            yield first, first + length
-            first += length
-        else:
-            first += 1
-
-
-def _alike(a: Sequence[str], b: Sequence[str]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+    for echoed, run in groupby(begins):
+        last = first + len(list(run))
+        if echoed:
+            yield first, last - 1 + ECHO_WORDS
+        first = last
 
 
 def _repeats(said: Sequence[str]) -> Iterator[tuple[int, int]]:
