@@ -1,11 +1,14 @@
 """What the guards take away from real speech: every clip heard as a session hears it, told all that could mislead them.
 
-    python benchmarks/guards.py DIR [--json FILE] [--threads N]
+    python benchmarks/guards.py DIR [--json FILE] [--threads N] [--echo PROMPT]
 
 DIR holds manifest.jsonl (fields as in docs/accuracy.md) and the audio it names. Each clip with words is streamed to a
 session with `server_vad`, whose prompt is the clip's own transcript and whose language is the clip's: everybody reads
 the prompt aloud. Partial and final hypotheses of Moonshine pass the guards (session/guard.py); what each takes away is
 counted. How near the fastest talkers come to its limits is shown as well.
+
+With --echo, the engine is the worst that there can be: it says PROMPT whatever it hears. Counted is in how many turns
+any of it is told, by how long the clips are.
 """
 
 from __future__ import annotations
@@ -23,9 +26,19 @@ from rich.progress import track
 
 from hark.audio.files import read_audio
 from hark.audio.formats import encode
-from hark.core.messages import AppendAudio, FinishSession, SessionView
+from hark.core.messages import AppendAudio, FinishSession, SessionView, TranscriptCompleted
 from hark.core.settings import AudioFormat, ModelCard, SessionSettings, Transcription
-from hark.core.work import SAMPLE_RATE, Audio, Hypothesis, Result, ScoreVoice, Transcribe, Transcribed, VoiceScored
+from hark.core.work import (
+    SAMPLE_RATE,
+    Audio,
+    Hypothesis,
+    Result,
+    ScoreVoice,
+    Token,
+    Transcribe,
+    Transcribed,
+    VoiceScored,
+)
 from hark.models.base import LoadOptions, Utterance
 from hark.models.moonshine import Moonshine
 from hark.models.pull import models_folder
@@ -71,8 +84,9 @@ class Watch:
 class Models:
     """Answers a session's work at once."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, echo: str | None = None) -> None:
         folder = models_folder(None)
+        self._echo = Hypothesis(tuple(Token(f" {word}", -0.2) for word in (echo or "").split()))
         self._engine = Moonshine(LoadOptions(folder, threads))
         self._scorer = Silero(LoadOptions(folder))
 
@@ -80,6 +94,8 @@ class Models:
         if isinstance(work, ScoreVoice):
             ((scores, state),) = self._scorer.score([(work.audio, work.state)])
             return VoiceScored(work.id, scores, state)
+        if isinstance(work, Transcribe) and self._echo.tokens:
+            return Transcribed(work.id, self._echo)
         if isinstance(work, Transcribe):
             return Transcribed(work.id, self._engine.transcribe([Utterance(work.audio, draft=work.draft)])[0])
         return None
@@ -90,14 +106,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--echo", metavar="PROMPT")
     options = parser.parse_args()
-    clips = map(json.loads, (options.folder / "manifest.jsonl").read_text("utf-8").splitlines())
+    clips = list(map(json.loads, (options.folder / "manifest.jsonl").read_text("utf-8").splitlines()))
+    models, watch, console = Models(options.threads, options.echo), Watch(), Console()
+    if options.echo:
+        console.print_json(data=echoes(models, clips, options))
+        return
     told = [clip for clip in clips if clip["score"] != "no-speech"]
-    models, watch, console = Models(options.threads), Watch(), Console()
     jobs.checked = watch  # type: ignore[attr-defined]
     start = time.process_time()
     for clip in track(told, console=Console(stderr=True), transient=True, disable=not console.is_terminal):
-        hear(models, clip, read_audio(options.folder / clip["file"]))
+        hear(models, read_audio(options.folder / clip["file"]), clip["transcript"], clip["language"])
     report: dict[str, Any] = {
         "clips": len(told),
         "counts": dict(watch.counts),
@@ -112,8 +132,21 @@ def main() -> None:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def hear(models: Models, clip: dict[str, Any], audio: Audio) -> None:
-    chosen = Transcription(CARD.name, language=clip["language"], prompt=clip["transcript"] or None)
+def echoes(models: Models, clips: list[dict[str, Any]], options: argparse.Namespace) -> dict[str, str]:
+    told, turns = Counter[str](), Counter[str]()
+    for clip in clips:
+        seconds = clip["duration_s"]
+        kind = "up to 2 s" if seconds <= 2 else "up to 4 s" if seconds <= 4 else "longer"
+        kind = "no speech" if clip["score"] == "no-speech" else kind
+        for text in hear(models, read_audio(options.folder / clip["file"]), options.echo):
+            turns[kind] += 1
+            told[kind] += bool(text)
+    return {kind: f"{told[kind]} of {turns[kind]}" for kind in turns}
+
+
+def hear(models: Models, audio: Audio, prompt: str, language: str | None = None) -> list[str]:
+    """The transcripts of a session with this prompt."""
+    chosen = Transcription(CARD.name, language=language, prompt=prompt or None)
     settings = SessionSettings(format=AudioFormat("pcm16", SAMPLE_RATE), transcription=chosen)
     numbers = count(1)
     session = Session(
@@ -122,20 +155,24 @@ def hear(models: Models, clip: dict[str, Any], audio: Audio) -> None:
         new_id=lambda prefix: f"{prefix}_{next(numbers)}",
         now=0.0,
     )
-    step = SAMPLE_RATE // 10
+    step, said = SAMPLE_RATE // 10, list[str]()
     for at in range(0, len(audio), step):
-        _run(session, models, AppendAudio(audio=encode(audio[at : at + step], "pcm16")))
-    _run(session, models, FinishSession())
+        said += _run(session, models, AppendAudio(audio=encode(audio[at : at + step], "pcm16")))
+    said += _run(session, models, FinishSession())
+    return said
 
 
-def _run(session: Session, models: Models, command: AppendAudio | FinishSession) -> None:
+def _run(session: Session, models: Models, command: AppendAudio | FinishSession) -> list[str]:
     session.receive(command, 0.0)
-    waiting = deque(session.outputs())
+    waiting, transcripts = deque(session.outputs()), []
     while waiting:
-        result = models.answer(waiting.popleft())
-        if result is not None:
+        output = waiting.popleft()
+        if isinstance(output, TranscriptCompleted):
+            transcripts.append(output.transcript)
+        if (result := models.answer(output)) is not None:
             session.receive(result, 0.0)
             waiting.extend(session.outputs())
+    return transcripts
 
 
 if __name__ == "__main__":
