@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_whisper
 from engine_suite import recorded
 
 from hark.core.work import Hypothesis
@@ -59,10 +60,21 @@ def scripted(model: EngineModel, folder: Path) -> Iterator[Proof]:
     yield Proof(model.load(LoadOptions(folder)).transcribe, audio, model.spec)
 
 
+@contextmanager
+def whisper(model: EngineModel, folder: Path) -> Iterator[Proof]:
+    """The Whisper that the tests make says the same whatever comes before it: what it is told is seen on the way."""
+    tiny_whisper.make(folder / model.spec.name, multilingual=model.spec.languages != ("en",))
+    engine = model.load(LoadOptions(folder))
+    asked = tiny_whisper.watched(engine)
+    audio = np.random.default_rng(1).standard_normal(16_000).astype(np.float32) * 1e-4  # quiet, so English
+    yield Proof(engine.transcribe, audio, model.spec, seen=lambda: asked[-1][0])
+
+
 # By the module of what loads them (honours.family_of). The context gets the model of the row, and an empty folder.
 PROOFS: dict[str, Callable[[EngineModel, Path], AbstractContextManager[Proof]]] = {
     "hark.models.moonshine": itself,
     "hark.models.scripted": scripted,
+    "hark.models.whisper_engine": whisper,
 }
 
 

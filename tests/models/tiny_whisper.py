@@ -219,3 +219,19 @@ def _speech(
     embed[untimed, 6:8] = 1, -1
     project[end, 6:8] = -2, 2
     project[over, 6:8] = 2, -2
+
+
+def watched(engine):
+    """What CTranslate2 is asked to generate for this engine, from here on: (prompts, options)."""
+    asked, network = [], engine._network
+
+    class Watched:
+        def __getattr__(self, name):
+            return getattr(network, name)
+
+        def generate(self, encoded, prompts, **options):
+            asked.append((prompts, options))
+            return network.generate(encoded, prompts, **options)
+
+    engine._network = Watched()
+    return asked
