@@ -6,6 +6,8 @@ from pydantic import ValidationError
 from hark.cli.main import app
 from hark.config import Settings
 from hark.errors import OperatorError
+from hark.models.base import LoadOptions
+from hark.models.catalog import under_options
 
 KEY = "sk-one-two-three"
 
@@ -50,7 +52,9 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "log_level": "debug",
         "tls_cert": "cert.pem", "tls_key": "key.pem", "tls_self_signed": "true", "webrtc_ports": "50000-50099",
         "webrtc_address": "203.0.113.5", "webrtc_stun": "stun:a.example", "webrtc_turn": "turn:a.example",
-        "webrtc_turn_username": "u", "webrtc_turn_password": "p", "event_log": "events",
+        "webrtc_turn_username": "u", "webrtc_turn_password": "p", "event_log": "events", "upstream": "http://gpu/v1",
+        "upstream_key": "k", "upstream_model": "m", "upstream_concurrency": "3", "upstream_timeout_s": "2.5",
+        "upstream_partials": "true", "model_options": "toy_unit=minutes",
     }  # fmt: skip
     assert given.keys() >= {name for name, field in Settings.model_fields.items() if field.description}
     for name, value in given.items():
@@ -136,11 +140,36 @@ def test_this_machine_needs_no_key(host):
     Settings(host=host).check()
 
 
-def test_the_key_is_not_shown():
-    settings = Settings(api_key=KEY)
+@pytest.mark.parametrize("name", ["api_key", "upstream_key", "model_options"])
+def test_keys_are_not_shown(name):
+    settings = Settings(**{name: f"toy_key={KEY}"})
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
         assert KEY not in shown
-    assert settings.api_key.get_secret_value() == KEY
+    assert getattr(settings, name).get_secret_value() == f"toy_key={KEY}"
+
+
+# ---- what models are told
+
+
+def test_models_are_told_of_their_own_options_and_of_no_others(tmp_path):
+    table = Settings(api_key=KEY, upstream_key="k", model_options=" a = b=c ,d=e,", workers=4).model_option_table()
+    assert table == {
+        "a": "b=c", "d": "e", "upstream_key": "k", "upstream_model": "whisper-1", "upstream_concurrency": 2,
+        "upstream_timeout_s": 30,
+    }  # fmt: skip
+    assert "b=c" not in repr(LoadOptions(tmp_path, options=table))
+
+
+@pytest.mark.parametrize("written", ["a", "a=", "=secret", "good=secret,bad", "a=x,a=y", "upstream_key=secret"])
+def test_model_options_that_are_none(written):
+    with pytest.raises(OperatorError, match=r"--model-options: expected NAME=VALUE") as caught:
+        Settings(upstream_key="k", model_options=written).model_option_table()
+    assert "secret" not in caught.value.message
+
+
+def test_an_option_that_no_model_takes_is_refused():
+    with pytest.raises(OperatorError, match=r"--model-options: no installed model takes 'nothing'"):
+        under_options({}, Settings(model_options="nothing=secret").model_option_table())
 
 
 @pytest.mark.parametrize("options", [

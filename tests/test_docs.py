@@ -8,10 +8,8 @@ import ast
 import re
 import subprocess
 import sys
-import tomllib
 
 import msgspec
-import numpy as np
 import pytest
 from msgspec import structs
 
@@ -22,8 +20,6 @@ from hark.core import messages as m
 from hark.core.settings import SessionSettings
 from hark.errors import CallerError
 from hark.models import faster_whisper
-from hark.models.base import LoadOptions, Utterance
-from hark.models.catalog import installed
 from hark.models.files import MODEL_FILES
 from hark.models.hub_files import HUB_FILES
 from hark.models.names import OPENAI_NAMES, SESSION_NAMES
@@ -287,24 +283,6 @@ def test_every_size_of_whisper_has_its_row():
         ]
         for size in faster_whisper.SIZES
     ]
-
-
-def test_the_toy_plug_in_transcribes(serve, tmp_path, monkeypatch):
-    text = section("docs/models.md", "Your own model")
-    (module,) = blocks(text, "python")
-    project = tomllib.loads(blocks(text, "toml")[0])
-    (group, entries), *_ = project["project"]["entry-points"].items()
-    (tmp_path / "hark_toy.py").write_text(module, "utf-8")
-    info = tmp_path / "hark_toy-0.1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hark-toy\nVersion: 0.1\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()))
-    monkeypatch.syspath_prepend(tmp_path)
-    engine = installed()["toy"].load(LoadOptions(tmp_path))
-    heard = engine.transcribe([Utterance(np.zeros(48_000, np.float32))] * 2)
-    assert [hypothesis.text for hypothesis in heard] == ["About 3 seconds of speech."] * 2
-    with serve(model="toy").session() as wire:
-        assert wire.hear("alpha", "bravo", "charlie") == "About 1 seconds of speech."
 
 
 def test_the_constants_of_turns_are_those_of_the_code():

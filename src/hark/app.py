@@ -168,6 +168,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         folder=models_folder(settings.models_dir),
         threads=settings.threads if gateway is None else share(settings),
         memory=settings.models_memory_mb and settings.models_memory_mb * MEBIBYTE // settings.workers,
+        options=settings.model_option_table(),
     )
     admission = Admission(compute.strain, most=settings.max_sessions)
     limits = Limits(Store(settings.data_folder), admission=admission, sessions=gateway)

@@ -53,6 +53,28 @@ class Settings(BaseSettings):
         default=False,
         description="Serve other machines and any browser origin without a key. For closed networks only.",
     )
+    upstream: str | None = Field(
+        default=None,
+        description="Server that transcribes for --model upstream, such as http://gpu:8000/v1 or wss://asr.example/v1.",
+    )
+    upstream_key: SecretStr | None = Field(default=None, description="Key for the server of --upstream.")
+    upstream_model: str = Field(default="whisper-1", description="Model to ask the server of --upstream for.")
+    upstream_concurrency: int = Field(
+        default=8, ge=1, le=256, description="Requests to the server of --upstream at once, at most."
+    )
+    upstream_timeout_s: float = Field(
+        default=30,
+        gt=0,
+        le=60,
+        description="Seconds that the server of --upstream has for a transcript, retries included.",
+    )
+    upstream_partials: bool | None = Field(
+        default=None,
+        description="Ask the server of --upstream about turns that go on, too. Default: if its address is private.",
+    )
+    model_options: SecretStr | None = Field(
+        default=None, description="What plug-ins' models are to be told: NAME=VALUE,NAME=VALUE."
+    )
     models_dir: Path | None = Field(
         default=None, description="Folder with pulled model files. Default: the user's cache."
     )
@@ -133,6 +155,25 @@ class Settings(BaseSettings):
                     f"got '{entry.strip()}'."
                 )
             table[name] = model
+        return table
+
+    def model_option_table(self) -> dict[str, str | int | float | bool]:
+        """What models may be told: the options of this server that are for one, and those of `model_options`, by name.
+        Raises OperatorError where these are not written as expected."""
+        own = {name: getattr(self, name) for name in type(self).model_fields if name.startswith("upstream")}
+        table = {name: value for name, value in own.items() if value is not None}
+        table["upstream_concurrency"] = max(1, self.upstream_concurrency // self.workers)
+        if self.upstream_key is not None:
+            table["upstream_key"] = self.upstream_key.get_secret_value()
+        for entry in (self.model_options.get_secret_value() if self.model_options else "").split(","):
+            name, _, value = (part.strip() for part in entry.partition("="))
+            if not entry.strip():
+                continue
+            if not name or not value or name in table:  # the values are not shown: they may be keys
+                raise OperatorError(
+                    "--model-options: expected NAME=VALUE, several with commas between and each name once."
+                )
+            table[name] = value
         return table
 
     def webrtc_port_range(self) -> tuple[int, int] | None:

@@ -98,9 +98,11 @@ class OperatorError(HarkError):
 
 
 class ModelError(HarkError):
-    """A model could not be loaded or failed while it ran; the request may work when sent again."""
+    """A model could not be loaded or failed while it ran; the request may work when sent again, unless the failure is
+    `lasting`."""
 
     status = 503
+    lasting = False
 
 
 class InternalError(HarkError):

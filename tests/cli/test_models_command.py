@@ -13,6 +13,7 @@ from hark.cli.main import main
 def printed(monkeypatch, tmp_path, capsys):
     """What `hark models` prints with these flags and variables."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")  # no cell is folded
     for name in ("TRANSCRIPTION_MODEL", "OPENAI_REALTIME_SESSION_MODEL", "HARK_ALIASES", "HARK_MODEL"):
         monkeypatch.delenv(name, raising=False)
 
@@ -39,7 +40,8 @@ def test_people_see_models_and_names(printed, tmp_path):
     assert table["whisper-1"] == ["moonshine-tiny-en", "transcription"]
     assert table["gpt-4o-realtime-preview-2024-12-17"] == ["moonshine-tiny-en", "realtime", "session"]
     flat = " ".join(text.split())
-    assert "moonshine-tiny-en * Moonshine MIT en 43.9 hark pull tiny:" in flat
+    tiny = "Moonshine tiny: English, 27 million parameters, 44 MB."
+    assert f"moonshine-tiny-en * {tiny} MIT en 43.9 hark pull moonshine-tiny-en" in flat
     assert "needs none" in flat
     assert f"Files are in {tmp_path}" in text
 

@@ -11,18 +11,20 @@ from serving import COMPLETED, PATIENCE_S, speech
 
 
 @pytest.fixture
-def uncollected():
+def sessions():
+    """Gives the sessions that have come since; what other tests have left is theirs."""
     gc.collect()
+    before = every_session()
     gc.disable()
-    yield
+    yield lambda: [each for each in every_session() if not any(each is other for other in before)]
     gc.enable()
 
 
-def sessions():
+def every_session():
     return [each for each in gc.get_objects() if isinstance(each, Session)]
 
 
-def gone():
+def gone(sessions):
     patient_until = time.monotonic() + PATIENCE_S
     while sessions() and time.monotonic() < patient_until:
         time.sleep(0.01)
@@ -49,10 +51,10 @@ def vanishes_in_a_turn(wire):
 
 
 @pytest.mark.parametrize("leave", [says_goodbye, hangs_up, vanishes, vanishes_in_a_turn])
-def test_nothing_of_a_session_outlives_it(serve, uncollected, leave):
+def test_nothing_of_a_session_outlives_it(serve, sessions, leave):
     with serve().session() as wire:
         wire.append(speech("alpha", pause_s=1))
         wire.until(COMPLETED)
         assert len(sessions()) == 1
         leave(wire)
-    assert gone()
+    assert gone(sessions)

@@ -46,7 +46,7 @@ def test_the_list_has_every_name(server, path):
     assert all(model.keys() == {"id", "object", "created", "owned_by"} for model in body["data"])
     names = [model["id"] for model in body["data"]]
     own = [name for name, model in installed().items() if isinstance(model, EngineModel)]
-    assert {"moonshine-tiny-en", "scripted"} <= set(own)
+    assert {"moonshine-tiny-en", "scripted", "upstream"} <= set(own)
     assert names.index("scripted") < names.index("whisper-1")
     assert set(names) == {*own, *(card.name for card in OPENAI_NAMES), *SESSION_NAMES}
     assert len(names) == len(set(names))

@@ -106,7 +106,9 @@ class EngineProcess:
         child = _Child()
         level = logging.getLogger().getEffectiveLevel()
         try:
-            wire.send(child.wire, wire.Start(self._model, str(self._options.folder), self._options.threads, level))
+            granted = self._options
+            start = wire.Start(self._model, str(granted.folder), granted.threads, dict(granted.options), level)
+            wire.send(child.wire, start)
             answer = child.answer()
         except (OSError, EOFError) as error:
             raise ModelError(f"The process of the model '{self._name}' {child.end(error)} while it loaded.") from error

@@ -72,7 +72,8 @@ class Engineer:
         )
         with self._answering("could not be loaded") as broke:
             model: EngineModel = pickle.loads(start.model)  # noqa: S301  (the server's own)
-            name, engine = model.spec.name, model.load(LoadOptions(Path(start.folder), start.threads))
+            granted = LoadOptions(Path(start.folder), start.threads, start.options)
+            name, engine = model.spec.name, model.load(granted)
         if broke:
             self._say(broke[0])
             raise EOFError

@@ -22,11 +22,13 @@ _HEAD: Final = 8
 
 
 class Start(Struct, tag=True):
-    """`model` is a pickled EngineModel; `folder` and `threads` make its LoadOptions; `level` is the log's."""
+    """`model` is a pickled EngineModel; `folder`, `threads` and `options` are its LoadOptions; `level` is the
+    log's."""
 
     model: bytes
     folder: str
     threads: int
+    options: dict[str, str | int | float | bool]
     level: int
 
 

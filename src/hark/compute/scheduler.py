@@ -40,7 +40,17 @@ from hark.core.work import (
     WorkFailed,
 )
 from hark.errors import ModelError
-from hark.models.base import Engine, EngineModel, JudgeModel, LoadOptions, Model, ScorerModel, Utterance
+from hark.models.base import (
+    NO_OPTIONS,
+    Engine,
+    EngineModel,
+    JudgeModel,
+    LoadOptions,
+    Model,
+    Options,
+    ScorerModel,
+    Utterance,
+)
 from hark.models.files import lookup
 from hark.models.pull import size_there
 from hark.models.ready import lacking
@@ -51,8 +61,9 @@ log = logging.getLogger("hark.compute")
 
 class LocalCompute:
     """`models` by name, from the catalog; `scorer` names the voice scorer, `judge` the turn judge, if there is one;
-    `folder` holds the pulled model files. `memory`: how many bytes engines may hold before those that `start` did not
-    load, and nobody uses, are dropped; None: none ever is."""
+    `folder` holds the pulled model files; `options`: what models may be told, each what its spec names. `memory`: how
+    many bytes engines may hold before those that `start` did not load, and nobody uses, are dropped; None: none ever
+    is."""
 
     def __init__(
         self,
@@ -63,8 +74,10 @@ class LocalCompute:
         judge: str | None = None,
         threads: int | None = None,
         memory: int | None = None,
+        options: Options = NO_OPTIONS,
     ) -> None:
         self._models = models
+        self._options = options
         self._scorer = scorer
         self._judge = judge
         self._folder = folder
@@ -182,10 +195,11 @@ class LocalCompute:
         if not isinstance(model, EngineModel):
             return 1, 1
         each = min(model.spec.threads or self._threads, self._threads)
-        return self._threads // each, each
+        return model.spec.callers or self._threads // each, each
 
     def _load(self, model: Model, threads: int, stack: ExitStack) -> Run:
-        options = LoadOptions(self._folder, threads)
+        named = {name: self._options[name] for name in model.spec.options if name in self._options}
+        options = LoadOptions(self._folder, threads, named)
         match model:
             case ScorerModel():
                 return _scoring(model, options)

@@ -129,7 +129,8 @@ class ModelCard(Struct, frozen=True):
     `usage` is the shape of usage in `completed`, which depends on the model family (contract fact 11); `live` marks the
     names whose clients commit by themselves, so that turn detection starts switched off for them (contract C.4).
     `languages`: whether `completed` tells those that were heard; `knows`: those that the engine can be asked for, empty
-    where it does not say.
+    where it does not say. `partials`: whether its engine may be asked about a
+    turn before that ends.
     """
 
     name: str
@@ -138,6 +139,7 @@ class ModelCard(Struct, frozen=True):
     live: bool = False
     languages: bool = False
     knows: tuple[str, ...] = ()
+    partials: bool = True
 
     @property
     def turn_detection(self) -> TurnDetection | None:

@@ -10,10 +10,11 @@ that they can do with more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 from msgspec import Struct
@@ -68,11 +69,21 @@ class TurnJudge(Protocol):
         word): the probability in [0, 1] that the turn is over."""
 
 
+# What an operator set for a model, by the names in its spec.
+Options: TypeAlias = Mapping[str, str | int | float | bool]
+NO_OPTIONS: Final[Options] = MappingProxyType({})
+
+
 class LoadOptions(Struct, frozen=True):
-    """What the host grants a model: the folder with the files its spec names, and how many threads it may keep busy."""
+    """What the host grants a model: the folder with the files its spec names, how many threads it may keep busy, and
+    those of the options that its spec names which the operator set. A key may be among them: they are not shown."""
 
     folder: Path
     threads: int = 1
+    options: Options = NO_OPTIONS
+
+    def __repr__(self) -> str:
+        return f"LoadOptions({self.folder!r}, {self.threads}, options {sorted(self.options)})"
 
 
 class Suits(Struct, frozen=True):
@@ -100,7 +111,10 @@ class ModelSpec(Struct, frozen=True):
     takes no time of Python's lock from the sessions, and its crash ends none of them; its `load` then has to be a class
     or function of a module. Without, it runs in threads. `modules`: those that `load` imports and this package does not
     bring along, as `import` has them; without them the model is listed and cannot be used, and `install` is the command
-    that mends it. `suits`: None: `--model auto` never takes it."""
+    that mends it. `suits`: None: `--model auto` never takes it. `callers`: an engine that waits for others rather than
+    computing is called by so many threads at once, however many cores there are. `partials`: whether it is to be asked
+    about speech that goes on; without, once about each piece, when that has ended. `options`: the names of those that
+    its `load` takes; they are the server's, or come from --model-options."""
 
     name: str
     summary: str
@@ -116,11 +130,17 @@ class ModelSpec(Struct, frozen=True):
     modules: tuple[str, ...] = ()
     install: str | None = None
     suits: Suits | None = None
+    callers: int | None = None
+    partials: bool = True
+    options: tuple[str, ...] = ()
 
 
 class EngineModel(Struct, frozen=True):
+    """`configure`: gives the spec under options, for one that depends on them. It may be called often, and is quick."""
+
     spec: ModelSpec
     load: Callable[[LoadOptions], Engine]
+    configure: Callable[[Options], ModelSpec] | None = None
 
 
 class ScorerModel(Struct, frozen=True):

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from hark.config import Settings
 from hark.core.settings import ModelCard
 from hark.errors import OperatorError
-from hark.models.base import EngineModel, JudgeModel, Model, ModelSpec, ScorerModel, Suits
+from hark.models.base import EngineModel, JudgeModel, Model, ModelSpec, Options, ScorerModel, Suits
 from hark.models.choice import AUTO, Candidate, Choice, chosen
 from hark.models.names import OPENAI_NAMES, SESSION_NAMES, created, owner
 from hark.models.pull import models_folder
@@ -69,7 +69,7 @@ def configured(models: dict[str, Model], settings: Settings, folder: Path | None
     if settings.model.casefold() == AUTO:
         choice = chosen([_candidate(model.spec, folder) for model in models.values() if isinstance(model, EngineModel)])
     return Catalog(
-        models,
+        under_options(models, settings.model_option_table()),
         settings.model if choice is None else choice.name,
         settings.voice_model,
         settings.turn_model,
@@ -82,6 +82,22 @@ def configured(models: dict[str, Model], settings: Settings, folder: Path | None
 
 def _candidate(spec: ModelSpec, folder: Path) -> Candidate:
     return Candidate(spec.name, spec.suits or Suits(), installed=installed_packages(spec), pulled=pulled(spec, folder))
+
+
+def under_options(models: dict[str, Model], options: Options) -> dict[str, Model]:
+    """The same models as they are with these options set. Raises OperatorError for an option that none takes."""
+    known = {name for model in models.values() for name in model.spec.options}
+    for name in options:
+        if name not in known and name not in Settings.model_fields:
+            raise OperatorError(
+                f"--model-options: no installed model takes '{name}'. There are: {', '.join(sorted(known)) or 'none'}."
+            )
+    return {
+        name: structs.replace(model, spec=model.configure(options))
+        if isinstance(model, EngineModel) and model.configure
+        else model
+        for name, model in models.items()
+    }
 
 
 class Catalog:
@@ -172,7 +188,8 @@ class Catalog:
 
     def _by(self, card: ModelCard, engine: str) -> ModelCard:
         """The card of a name for which this engine transcribes."""
-        return structs.replace(card, engine=engine, knows=self.models[engine].spec.languages)
+        spec = self.models[engine].spec
+        return structs.replace(card, engine=engine, knows=spec.languages, partials=spec.partials)
 
     def _default_name(self, name: str) -> ModelCard:
         card = self.find(name)

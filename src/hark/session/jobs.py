@@ -22,7 +22,7 @@ from msgspec import Struct, structs
 
 from hark.core.messages import Usage
 from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Hypothesis, Token, Urgency, to_samples
-from hark.errors import HarkError
+from hark.errors import HarkError, ModelError
 from hark.session.buffer import NO_AUDIO, AudioBuffer
 from hark.session.guard import EVIDENCE_WINDOWS, Voice, checked, foreign
 from hark.session.hints import Hints
@@ -43,7 +43,7 @@ HARD_CUT: Final = 26 * SAMPLE_RATE
 HARD_CUT_SEARCH: Final = 6 * SAMPLE_RATE
 # A window of this probability counts as voiced for the guards, whatever the client's threshold.
 VOICED: Final = 0.25
-# A final request that fails is sent once more.
+# A final request that fails is sent once more, unless it would fail again.
 MAX_FAILURES: Final = 1
 
 
@@ -265,11 +265,13 @@ class Job:
         """The model failed on `request`: a partial one waits for more audio, a final one is asked once more."""
         if not self._segments:
             return
+        segment = self._segments[0]
         self._failures += request.final
-        if self._failures > MAX_FAILURES:
+        lasting = isinstance(error, ModelError) and error.lasting and request.final and segment.end is not None
+        if self._failures > MAX_FAILURES or lasting:
             self.fail(error)
         else:
-            self._segments[0].answered, self._segments[0].hypothesis = request.stretch, None
+            segment.answered, segment.hypothesis = request.stretch, None
 
     def settle(self) -> list[Token]:
         """End every segment whose final text is known; returns the tokens that are settled by it."""

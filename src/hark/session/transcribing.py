@@ -127,7 +127,8 @@ class Transcribing:
         job, recipe = self._jobs[0]
         newest = self._newest()
         ours = newest is not None and newest.job is job and newest.segment == job.segment
-        request = job.request(newest.request.stretch if newest and ours else None, early=self._live)
+        early = self._live and recipe.card.partials
+        request = job.request(newest.request.stretch if newest and ours else None, early=early)
         if request is None:
             return None
         work = Transcribe(
