@@ -22,6 +22,7 @@ from hark.models.catalog import installed
 from hark.models.honours import HINTS, cells, family_of
 from hark.models.pull import models_folder
 from hark.models.scripted import WORD_SAMPLES, amplitude
+from upstreams import KEY, StandIn
 
 
 @dataclass
@@ -55,9 +56,12 @@ def itself(model: EngineModel, folder: Path) -> Iterator[Proof]:
 
 @contextmanager
 def scripted(model: EngineModel, folder: Path) -> Iterator[Proof]:
+    yield Proof(model.load(LoadOptions(folder)).transcribe, _scripted_words(), model.spec)
+
+
+def _scripted_words() -> np.ndarray:
     words = [np.full(WORD_SAMPLES, amplitude(word), np.float32) for word in ("alpha", "echo", "golf")]
-    audio = np.concatenate([*words, np.zeros(4_800, np.float32)])
-    yield Proof(model.load(LoadOptions(folder)).transcribe, audio, model.spec)
+    return np.concatenate([*words, np.zeros(4_800, np.float32)])
 
 
 @contextmanager
@@ -70,10 +74,23 @@ def whisper(model: EngineModel, folder: Path) -> Iterator[Proof]:
     yield Proof(engine.transcribe, audio, model.spec, seen=lambda: asked[-1][0])
 
 
+@contextmanager
+def upstream(model: EngineModel, folder: Path) -> Iterator[Proof]:
+    """A server that tells all there is to tell, and shows what it was asked."""
+    server = StandIn("words")
+    engine = model.load(LoadOptions(folder, options={"upstream": server.url, "upstream_key": KEY}))
+    try:
+        yield Proof(engine.transcribe, _scripted_words(), model.spec, seen=lambda: server.fields())
+    finally:
+        engine.close()
+        server.stop()
+
+
 # By the module of what loads them (honours.family_of). The context gets the model of the row, and an empty folder.
 PROOFS: dict[str, Callable[[EngineModel, Path], AbstractContextManager[Proof]]] = {
     "hark.models.moonshine": itself,
     "hark.models.scripted": scripted,
+    "hark.models.upstream": upstream,
     "hark.models.whisper_engine": whisper,
 }
 
