@@ -17,7 +17,7 @@ from hark.cli.main import main
         ("transcribe", 2, "FILE requires an argument"),
         ("pull nothing-like-it", 1, "Expected: moonshine-tiny-en, silero-vad, smart-turn, samples"),
         ("serve --host 0.0.0.0", 1, "Set one with --api-key or HARK_API_KEY"),
-        ("serve --model gpt-5", 1, "There are: moonshine-"),
+        ("serve --model gpt-5", 1, "There are: "),
         ("serve --aliases fast", 1, "--aliases fast: expected NAME=MODEL"),
         ("serve --aliases fast=gpt-5", 1, "--aliases fast=gpt-5: no such model is installed. There are: "),
         ("serve --transcription-model gpt-5", 1, "--transcription-model gpt-5: no such model name. There are: "),

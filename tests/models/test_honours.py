@@ -80,7 +80,7 @@ def upstream(model: EngineModel, folder: Path) -> Iterator[Proof]:
     server = StandIn("words")
     engine = model.load(LoadOptions(folder, options={"upstream": server.url, "upstream_key": KEY}))
     try:
-        yield Proof(engine.transcribe, _scripted_words(), model.spec, seen=lambda: server.fields())
+        yield Proof(engine.transcribe, _scripted_words(), model.spec, seen=lambda: server.fields)
     finally:
         engine.close()
         server.stop()
