@@ -24,7 +24,7 @@ _FLOAT: Final = 1  # TensorProto.DataType
 Weights = dict[str, NDArray[np.float32]]
 
 
-class _BrokenError(Exception):
+class BrokenError(Exception):
     """What was read is no such message."""
 
 
@@ -34,7 +34,7 @@ def read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Weights:
         raise OperatorError(f"A model file is missing: {path} was expected. Run `hark pull` to fetch it.")
     try:
         found = dict(_tensors(memoryview(path.read_bytes()), shapes))
-    except _BrokenError as broken:
+    except BrokenError as broken:
         raise _unexpected(path, "it cannot be read as ONNX") from broken
     for name, shape in shapes.items():
         if name not in found:
@@ -51,10 +51,10 @@ def _unexpected(path: Path, why: str) -> OperatorError:
 
 
 def _tensors(model: memoryview, wanted: Mapping[str, object]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    for field, graph in _fields(model):
+    for field, graph in fields(model):
         if field != 7 or isinstance(graph, int):
             continue
-        for inner, tensor in _fields(graph):
+        for inner, tensor in fields(graph):
             if inner == 5 and not isinstance(tensor, int):
                 name, weights = _tensor(tensor)
                 if weights is not None and name in wanted:
@@ -65,7 +65,7 @@ def _tensor(message: memoryview) -> tuple[str, NDArray[np.float32] | None]:
     """Its name and, if they are float32 in one piece of raw bytes, its numbers."""
     dims: list[int] = []
     name, kind, raw = "", 0, None
-    for field, value in _fields(message):
+    for field, value in fields(message):
         match field, value:
             case 1, int():
                 dims.append(value)
@@ -80,11 +80,11 @@ def _tensor(message: memoryview) -> tuple[str, NDArray[np.float32] | None]:
     if kind != _FLOAT or raw is None:
         return name, None
     if len(raw) != 4 * prod(dims):
-        raise _BrokenError
+        raise BrokenError
     return name, np.frombuffer(raw, "<f4").astype(np.float32).reshape(dims)
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """(field number, value) of a message: numbers of fixed size are left as bytes."""
     at = 0
     while at < len(message):
@@ -101,9 +101,9 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             case 5:
                 size = 4
             case _:
-                raise _BrokenError
+                raise BrokenError
         if at + size > len(message):
-            raise _BrokenError
+            raise BrokenError
         yield key >> 3, message[at : at + size]
         at += size
 
@@ -122,4 +122,4 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
             return value, at + place + 1
-    raise _BrokenError
+    raise BrokenError

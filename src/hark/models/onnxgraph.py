@@ -29,6 +29,7 @@ class OnnxGraph:
         self._nodes: list[bytes] = []
         self._constants: list[bytes] = []
         self._ends: list[bytes] = []
+        self._metadata: list[bytes] = []
         self._count = 0
 
     def input(self, name: str, dtype: str, shape: Sequence[int | str]) -> str:
@@ -63,11 +64,16 @@ class OnnxGraph:
         self.node(op, *inputs, outputs=names, domain=domain, **attributes)
         return names
 
+    def metadata(self, **entries: object) -> None:
+        """What other programs find beside the graph, each value as its text."""
+        for key, value in entries.items():
+            self._metadata.append(_chunk(14, _chunk(1, key.encode()) + _chunk(2, str(value).encode())))
+
     def serialized(self) -> bytes:
         """The model as the bytes of an .onnx file."""
         graph = b"".join(self._nodes) + _chunk(2, b"hark") + b"".join(self._constants + self._ends)
         opsets = [_chunk(8, _chunk(1, b"") + _number(2, OPSET)), _chunk(8, _chunk(1, CONTRIB.encode()) + _number(2, 1))]
-        return _number(1, IR_VERSION) + _chunk(7, graph) + b"".join(opsets)
+        return _number(1, IR_VERSION) + _chunk(7, graph) + b"".join(opsets + self._metadata)
 
     def _name(self, stem: str) -> str:
         self._count += 1

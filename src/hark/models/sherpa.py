@@ -1,0 +1,108 @@
+"""sherpa-onnx's models: what Hark lists of them, and any other that lies in the models folder.
+
+    pip install 'hark[sherpa-onnx]'
+
+A folder in the models folder that holds tokens.txt and graphs (sherpa_files.py) is a model of the folder's own name, so
+an archive of sherpa-onnx's releases works where it is unpacked: `--model sherpa-onnx-nemo-parakeet-tdt-0.6b-v2-int8`.
+
+Rule: the package is imported by `load` alone, which checks every file before the package sees one, since it ends the
+process over a file that it does not like.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from hark.errors import OperatorError
+from hark.models.base import Engine, EngineModel, LoadOptions, ModelSpec, Trait
+from hark.models.sherpa_files import Kind, checked, recognise
+from hark.models.sherpa_offline import CANARY_LANGUAGES, SENSE_VOICE_LANGUAGES, OfflineEngine
+from hark.models.sherpa_streaming import StreamingEngine
+
+PACKAGE: Final = "sherpa-onnx==2.0.1"
+log = logging.getLogger("hark.models")
+
+TRAITS: Final[dict[Kind, tuple[Trait, ...]]] = {
+    "streaming-transducer": ("keywords", "logprobs", "words"),
+    "transducer": ("keywords", "words"),
+    "nemo-transducer": ("logprobs", "words"),
+    "nemo-ctc": ("words",),
+    "zipformer-ctc": ("words",),
+    "sense-voice": ("language", "detects_language", "words"),
+    "whisper": ("language", "detects_language"),
+    "canary": ("language", "languages"),
+    "moonshine": (),
+    "moonshine-v2": (),
+}
+LANGUAGES: Final[dict[Kind, tuple[str, ...]]] = {"sense-voice": SENSE_VOICE_LANGUAGES, "canary": CANARY_LANGUAGES}
+
+
+def load(options: LoadOptions, name: str) -> Engine:
+    """The engine of the model that lies in the folder of this name. Raises OperatorError."""
+    sherpa = package()
+    files = checked(options.folder / name)
+    try:
+        if files.kind == "streaming-transducer":
+            return StreamingEngine(sherpa, files, options.threads)
+        return OfflineEngine(sherpa, files, options.threads)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise OperatorError(f"sherpa-onnx cannot open the model in {files.folder}: {error}") from error
+
+
+def package() -> Any:
+    """sherpa_onnx. Raises OperatorError if it is not there."""
+    try:
+        import sherpa_onnx  # noqa: PLC0415
+    except ImportError as error:
+        message = (
+            f"This model needs the package sherpa-onnx, which cannot be imported ({error}). Run: pip install {PACKAGE}"
+        )
+        raise OperatorError(message) from error
+    return sherpa_onnx
+
+
+def model(
+    name: str, kind: Kind, *, summary: str, licence: str, languages: tuple[str, ...] = (), pulled: bool = True
+) -> EngineModel:
+    """The model whose files lie in the folder `name`; `pulled`: the catalog of files has an entry of that name."""
+    streaming = kind == "streaming-transducer"
+    spec = ModelSpec(
+        name=name,
+        summary=summary,
+        licence=licence,
+        files=(name,) if pulled else (),
+        languages=languages or LANGUAGES.get(kind, ()),
+        traits=TRAITS[kind],
+        max_batch=32 if streaming else 8,
+        max_batch_s=float("inf") if streaming else 60.0,
+        # Streams live in one process. A second thread for a batch gains little where the graphs are large as well.
+        threads=None if streaming else 2,
+    )
+    return EngineModel(spec, partial(load, name=name))
+
+
+def found_in(folder: Path) -> list[EngineModel]:
+    """The models of sherpa-onnx's that lie in folders of their own in `folder`, but for those that `plugin` lists."""
+    known = {listed.spec.name for listed in plugin()}
+    models = []
+    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if place.name in known or not place.is_dir():
+            continue
+        try:
+            files = recognise(place)
+        except OperatorError as error:
+            log.debug("%s is passed over: %s", place, error)
+            continue
+        if files is not None:
+            models.append(
+                model(place.name, files.kind, summary=f"sherpa-onnx, {files.kind}.", licence="its own", pulled=False)
+            )
+    return models
+
+
+def plugin() -> list[EngineModel]:
+    """What this module offers under "hark.models"."""
+    return []
