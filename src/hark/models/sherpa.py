@@ -27,7 +27,7 @@ log = logging.getLogger("hark.models")
 
 TRAITS: Final[dict[Kind, tuple[Trait, ...]]] = {
     "streaming-transducer": ("keywords", "logprobs", "words"),
-    "transducer": ("keywords", "words"),
+    "transducer": ("keywords", "logprobs", "words"),
     "nemo-transducer": ("logprobs", "words"),
     "nemo-ctc": ("words",),
     "zipformer-ctc": ("words",),

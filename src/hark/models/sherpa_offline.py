@@ -4,8 +4,8 @@ A batch goes into one call of `decode_streams`, which pads it where the model ca
 model is told the language, the batch is split by it; the graphs are loaded once. Keywords are hotwords, for which a
 transducer needs beam search; that takes a recogniser of its own, which is loaded by the first request that has any.
 
-Rule: an utterance without audio never reaches the graphs, a short one gets silence behind it. Times are the model's own, and
-none lies beyond the utterance; log probabilities are there where sherpa-onnx fills them (NeMo's transducers).
+Rule: an utterance without audio never reaches the graphs, and a short one gets silence behind it. Times never lie beyond
+the utterance; log probabilities are there where sherpa-onnx fills them, which is for transducers.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class OfflineEngine:
         wanted = utterance.language or ""
         match self._files.kind:
             case "whisper":
-                return wanted if self._files.metadata.get("is_multilingual", "0") != "0" else ""
+                # For one that it does not have it would end the process.
+                return wanted if wanted in self._files.metadata.get("all_language_codes", "").split(",") else ""
             case "sense-voice":
                 return wanted if wanted in SENSE_VOICE_LANGUAGES else ""
             case "canary":
