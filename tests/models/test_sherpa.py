@@ -30,7 +30,7 @@ KINDS = {
 
 
 def model(kind):
-    return sherpa.model("tiny", kind, summary="of this test", licence="MIT", pulled=False)
+    return sherpa.model("tiny", kind, "of this test", licence="MIT", pulled=False)
 
 
 def loaded(kind, folder: Path):

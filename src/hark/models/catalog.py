@@ -25,6 +25,7 @@ from hark.models.pull import models_folder
 from hark.models.ready import installed_packages, lacking_packages, pulled
 
 GROUP: Final = "hark.models"
+FOUND: Final = "hark.models.found"
 DEFAULT_ENGINE: Final = "moonshine-tiny-en"
 DEFAULT_SCORER: Final = "silero-vad"
 DEFAULT_JUDGE: Final = "smart-turn"
@@ -61,10 +62,20 @@ def installed() -> dict[str, Model]:
     return found
 
 
+def found_in(folder: Path) -> dict[str, Model]:
+    """Every model that a plug-in recognises in the models folder by what lies there, and that nobody listed."""
+    found: dict[str, Model] = {}
+    for entry in entry_points(group=FOUND):
+        for model in entry.load()(folder):
+            found.setdefault(model.spec.name, model)
+    return found
+
+
 def configured(models: dict[str, Model], settings: Settings, folder: Path | None = None) -> Catalog:
-    """The catalog of these models that the settings ask for; `folder`: where pulled files are, if not where the
-    settings say. Raises OperatorError."""
+    """The catalog of these models, and of those that lie in the models folder, that the settings ask for; `folder`:
+    where pulled files are, if not where the settings say. Raises OperatorError."""
     folder = models_folder(settings.models_dir) if folder is None else folder
+    models = found_in(folder) | models
     choice = None
     if settings.model.casefold() == AUTO:
         choice = chosen([_candidate(model.spec, folder) for model in models.values() if isinstance(model, EngineModel)])

@@ -29,6 +29,84 @@ class HubFiles(Struct, frozen=True):
     pins: dict[str, str] = field(default_factory=dict)
 
 
+_INT8: Final = ("encoder.int8.onnx", "decoder.int8.onnx", "joiner.int8.onnx", "tokens.txt")
+# Of its graphs those with a left context of 64 frames were exported for batches of one.
+_ZIPFORMER: Final = "epoch-99-avg-1-chunk-16-left-128.int8.onnx"
+_VOICES: Final = "3dspeaker_speech_campplus_sv_en_voxceleb_16k.onnx"
+
+# What sherpa-onnx runs: its author's exports.
+_SHERPA: Final = (
+    HubFiles(
+        name="streaming-zipformer-en",
+        summary="English, streaming",
+        licence="Apache-2.0",
+        repo="csukuangfj/sherpa-onnx-streaming-zipformer-en-2023-06-26",
+        revision="672fbf1b30579d6585301139bb363f42a0ad4a24",
+        files=(f"encoder-{_ZIPFORMER}", f"decoder-{_ZIPFORMER}", f"joiner-{_ZIPFORMER}", "tokens.txt"),
+        pins={f"encoder-{_ZIPFORMER}": "563fde436d16cf7607cf408cd6b30909819d03162652ef389c2450ced3f45ac1"},
+        size=72_700_000,
+    ),
+    HubFiles(
+        name="parakeet-tdt-0.6b-v2",
+        summary="English",
+        licence="CC-BY-4.0",
+        repo="csukuangfj/sherpa-onnx-nemo-parakeet-tdt-0.6b-v2-int8",
+        files=_INT8,
+        size=661_000_000,
+    ),
+    HubFiles(
+        name="parakeet-tdt-0.6b-v3",
+        summary="25 European languages",
+        licence="CC-BY-4.0",
+        repo="csukuangfj/sherpa-onnx-nemo-parakeet-tdt-0.6b-v3-int8",
+        files=_INT8,
+        size=670_000_000,
+    ),
+    HubFiles(
+        name="parakeet-ctc-110m-en",
+        summary="English",
+        licence="CC-BY-4.0",
+        repo="csukuangfj/sherpa-onnx-nemo-parakeet_tdt_ctc_110m-en-36000",
+        files=("model.onnx", "tokens.txt"),
+        size=458_000_000,
+    ),
+    HubFiles(
+        name="canary-180m-flash",
+        summary="English, Spanish, German, French",
+        licence="CC-BY-4.0",
+        repo="csukuangfj/sherpa-onnx-nemo-canary-180m-flash-en-es-de-fr-int8",
+        files=("encoder.int8.onnx", "decoder.int8.onnx", "tokens.txt"),
+        size=198_000_000,
+    ),
+    HubFiles(
+        name="sherpa-whisper-base.en",
+        summary="English",
+        licence="MIT",
+        repo="csukuangfj/sherpa-onnx-whisper-base.en",
+        files=("base.en-encoder.int8.onnx", "base.en-decoder.int8.onnx", "base.en-tokens.txt"),
+        size=161_000_000,
+    ),
+    HubFiles(
+        name="sherpa-moonshine-base",
+        summary="English",
+        licence="MIT",
+        repo="csukuangfj/sherpa-onnx-moonshine-base-en-int8",
+        files=(
+            *("preprocess.onnx", "encode.int8.onnx", "uncached_decode.int8.onnx", "cached_decode.int8.onnx"),
+            "tokens.txt",
+        ),
+        size=290_000_000,
+    ),
+    HubFiles(
+        name="speaker-campplus-en",
+        summary="who speaks",
+        licence="Apache-2.0",
+        repo="csukuangfj/speaker-embedding-models",
+        files=(_VOICES,),
+        pins={_VOICES: "357a834f702b80161e5b981182c038e18553c1f2ca752ed6cec2052365d4129b"},
+        size=29_596_978,
+    ),
+)
 # Name, repository and size in MB of Whisper's conversions to CTranslate2, in float16. The sizes are those that the
 # repositories' pages gave. Which vocabulary a repository has depends on its age, and the engine takes either.
 _WHISPER: Final = (
@@ -65,4 +143,4 @@ _ENTRIES: Final = tuple(
 )
 
 # A plug-in may add its own when it is imported.
-HUB_FILES: Final[dict[str, HubFiles]] = {entry.name: entry for entry in _ENTRIES}
+HUB_FILES: Final[dict[str, HubFiles]] = {entry.name: entry for entry in (*_ENTRIES, *_SHERPA)}

@@ -1,7 +1,5 @@
 """sherpa-onnx's models: what Hark lists of them, and any other that lies in the models folder.
 
-    pip install 'hark[sherpa-onnx]'
-
 A folder in the models folder that holds tokens.txt and graphs (sherpa_files.py) is a model of the folder's own name, so
 an archive of sherpa-onnx's releases works where it is unpacked: `--model sherpa-onnx-nemo-parakeet-tdt-0.6b-v2-int8`.
 
@@ -13,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +36,50 @@ TRAITS: Final[dict[Kind, tuple[Trait, ...]]] = {
     "moonshine": (),
     "moonshine-v2": (),
 }
+# The 25 of Parakeet's third version, by its card.
+EUROPEAN: Final = (
+    *("bg", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "hr", "hu", "it"),
+    *("lt", "lv", "mt", "nl", "pl", "pt", "ro", "ru", "sk", "sl", "sv", "uk"),
+)
+LISTED: Final[tuple[tuple[str, Kind, str, str, tuple[str, ...]], ...]] = (
+    (
+        "streaming-zipformer-en",
+        "streaming-transducer",
+        "Zipformer: English, streaming, 66 million parameters, 73 MB.",
+        "Apache-2.0",
+        ("en",),
+    ),
+    (
+        "parakeet-tdt-0.6b-v2",
+        "nemo-transducer",
+        "Parakeet TDT 2: English, 600 million parameters, 661 MB.",
+        "CC-BY-4.0",
+        ("en",),
+    ),
+    (
+        "parakeet-tdt-0.6b-v3",
+        "nemo-transducer",
+        "Parakeet TDT 3: 25 languages of Europe, 600 million parameters, 670 MB.",
+        "CC-BY-4.0",
+        EUROPEAN,
+    ),
+    ("parakeet-ctc-110m-en", "nemo-ctc", "Parakeet: English, 110 million parameters, 458 MB.", "CC-BY-4.0", ("en",)),
+    (
+        "canary-180m-flash",
+        "canary",
+        "Canary Flash: English, Spanish, German, French, 180 million parameters, 198 MB.",
+        "CC-BY-4.0",
+        CANARY_LANGUAGES,
+    ),
+    ("sherpa-whisper-base.en", "whisper", "Whisper base: English, 74 million parameters, 161 MB.", "MIT", ("en",)),
+    (
+        "sherpa-moonshine-base",
+        "moonshine",
+        "Moonshine base: English, 61 million parameters, 290 MB.",
+        "MIT",
+        ("en",),
+    ),
+)
 LANGUAGES: Final[dict[Kind, tuple[str, ...]]] = {"sense-voice": SENSE_VOICE_LANGUAGES, "canary": CANARY_LANGUAGES}
 
 
@@ -65,7 +108,7 @@ def package() -> Any:
 
 
 def model(
-    name: str, kind: Kind, *, summary: str, licence: str, languages: tuple[str, ...] = (), pulled: bool = True
+    name: str, kind: Kind, summary: str, *, licence: str, languages: tuple[str, ...] = (), pulled: bool = True
 ) -> EngineModel:
     """The model whose files lie in the folder `name`; `pulled`: the catalog of files has an entry of that name."""
     streaming = kind == "streaming-transducer"
@@ -77,15 +120,18 @@ def model(
         languages=languages or LANGUAGES.get(kind, ()),
         traits=TRAITS[kind],
         max_batch=32 if streaming else 8,
-        max_batch_s=float("inf") if streaming else 60.0,
-        # Streams live in one process. A second thread for a batch gains little where the graphs are large as well.
+        max_batch_s=inf if streaming else 60.0,
+        # Streams live in one process.
         threads=None if streaming else 2,
+        modules=("sherpa_onnx",),
+        install=f"pip install {PACKAGE}",
     )
     return EngineModel(spec, partial(load, name=name))
 
 
 def found_in(folder: Path) -> list[EngineModel]:
-    """The models of sherpa-onnx's that lie in folders of their own in `folder`, but for those that `plugin` lists."""
+    """What this module offers under "hark.models.found": models of sherpa-onnx in folders of their own in
+    `folder`, but for those that `plugin` lists."""
     known = {listed.spec.name for listed in plugin()}
     models = []
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -98,11 +144,11 @@ def found_in(folder: Path) -> list[EngineModel]:
             continue
         if files is not None:
             models.append(
-                model(place.name, files.kind, summary=f"sherpa-onnx, {files.kind}.", licence="its own", pulled=False)
+                model(place.name, files.kind, f"Found in the models folder: {files.kind}.", licence="?", pulled=False)
             )
     return models
 
 
 def plugin() -> list[EngineModel]:
     """What this module offers under "hark.models"."""
-    return []
+    return [model(name, kind, said, licence=licence, languages=spoken) for name, kind, said, licence, spoken in LISTED]

@@ -4,8 +4,8 @@ A batch goes into one call of `decode_streams`, which pads it where the model ca
 model is told the language, the batch is split by it; the graphs are loaded once. Keywords are hotwords, for which a
 transducer needs beam search; that takes a recogniser of its own, which is loaded by the first request that has any.
 
-Rule: an utterance without audio never reaches the graphs, and a short one gets silence behind it. Times never lie beyond
-the utterance; log probabilities are there where sherpa-onnx fills them, which is for transducers.
+Rule: an utterance without audio never reaches the graphs, and a short one gets silence behind it. Times never lie
+beyond the utterance; log probabilities are there where sherpa-onnx fills them, which is for transducers.
 """
 
 from __future__ import annotations
