@@ -165,6 +165,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         catalog.models,
         scorer=catalog.scorer.spec.name,
         judge=catalog.judge.spec.name if catalog.judge else None,
+        speaker=catalog.speakers.spec.name if catalog.speakers else None,
         folder=models_folder(settings.models_dir),
         threads=settings.threads if gateway is None else share(settings),
         memory=settings.models_memory_mb and settings.models_memory_mb * MEBIBYTE // settings.workers,

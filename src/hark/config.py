@@ -32,6 +32,10 @@ class Settings(BaseSettings):
     turn_model: str = Field(
         default="smart-turn", description="Model that tells for semantic_vad whether a talker is done; 'none' for none."
     )
+    speaker_model: str | None = Field(
+        default=None,
+        description="Model that tells speakers apart; 'none' for none. Default: speaker-campplus-en if it is pulled.",
+    )
     aliases: str | None = Field(
         default=None, description="Further names for local models, or other models for OpenAI's: NAME=MODEL,NAME=MODEL."
     )

@@ -16,14 +16,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from hark.config import Settings
-from hark.models.base import EngineModel, JudgeModel, Model, ScorerModel
+from hark.models.base import EngineModel, JudgeModel, Model, ScorerModel, SpeakerModel
 from hark.models.catalog import Catalog, configured, installed
 from hark.models.files import lookup
 from hark.models.pull import missing, models_folder, size_there
 from hark.models.ready import installed_packages, lacking, pull_command
 
-Kind: TypeAlias = Literal["transcription", "voice", "turns"]
-KINDS: Final[dict[type[Model], Kind]] = {EngineModel: "transcription", ScorerModel: "voice", JudgeModel: "turns"}
+Kind: TypeAlias = Literal["transcription", "voice", "turns", "speakers"]
+KINDS: Final[dict[type[Model], Kind]] = {
+    EngineModel: "transcription",
+    ScorerModel: "voice",
+    JudgeModel: "turns",
+    SpeakerModel: "speakers",
+}
 
 MOST_LANGUAGES: Final = 6
 
@@ -93,7 +98,8 @@ def models_command(
 
 def listing_of(catalog: Catalog, folder: Path) -> Listing:
     """Everything there is. Hashes the model files: some 30 ms for the default ones."""
-    defaults = {*catalog.engines(), catalog.scorer.spec.name, *([catalog.judge.spec.name] if catalog.judge else [])}
+    used = [model.spec.name for model in (catalog.scorer, catalog.judge, catalog.speakers) if model is not None]
+    defaults = {*catalog.engines(), *used}
     local = [_local(model, folder, default=name in defaults) for name, model in sorted(catalog.models.items())]
     names = [Name(offer.name, offer.created, offer.owned_by, offer.kind, offer.engine) for offer in catalog.offers()]
     choice = f"{catalog.choice.name}: {catalog.choice.why}" if catalog.choice else None

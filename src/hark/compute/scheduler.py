@@ -27,9 +27,11 @@ from hark.compute.process import EngineProcess, can_run_apart
 from hark.compute.ticks import Ticks
 from hark.compute.worker import Run, Worker
 from hark.core.work import (
+    EmbedSpeaker,
     JudgeTurn,
     Result,
     ScoreVoice,
+    SpeakerEmbedded,
     Strain,
     Transcribe,
     Transcribed,
@@ -49,6 +51,7 @@ from hark.models.base import (
     Model,
     Options,
     ScorerModel,
+    SpeakerModel,
     Utterance,
 )
 from hark.models.files import lookup
@@ -56,14 +59,15 @@ from hark.models.pull import size_there
 from hark.models.ready import lacking
 
 LOOK_EVERY_S: Final = 1.0
+NO_SPEAKERS: Final = "no --speaker-model is in use (docs/diarization.md)"
 log = logging.getLogger("hark.compute")
 
 
 class LocalCompute:
-    """`models` by name, from the catalog; `scorer` names the voice scorer, `judge` the turn judge, if there is one;
-    `folder` holds the pulled model files; `options`: what models may be told, each what its spec names. `memory`: how
-    many bytes engines may hold before those that `start` did not load, and nobody uses, are dropped; None: none ever
-    is."""
+    """`models` by name, from the catalog; `scorer` names the voice scorer, `judge` the turn judge and `speaker` the
+    model of voices, if there are any; `folder` holds the pulled model files; `options`: what models may be told, each
+    what its spec names. `memory`: how many bytes engines may hold before those that `start` did not load, and nobody
+    uses, are dropped; None: none ever is."""
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class LocalCompute:
         scorer: str,
         folder: Path,
         judge: str | None = None,
+        speaker: str | None = None,
         threads: int | None = None,
         memory: int | None = None,
         options: Options = NO_OPTIONS,
@@ -80,6 +85,8 @@ class LocalCompute:
         self._options = options
         self._scorer = scorer
         self._judge = judge
+        self._speaker = speaker
+        self._told_of_speakers = False
         self._folder = folder
         self._threads = threads or usable_cores()
         self._workers: dict[str, Worker] = {}
@@ -93,19 +100,20 @@ class LocalCompute:
         the latter cannot be."""
         self._stays |= {*engines}
         judge = [] if self._judge is None else [self._worker(self._judge)]
+        speaker = [] if self._speaker is None else [self._worker(self._speaker)]
         workers = [self._worker(name) for name in (self._scorer, *engines)]
         await asyncio.gather(*(asyncio.wrap_future(worker.loaded) for worker in workers))
         for failure in await asyncio.gather(*(asyncio.wrap_future(w.loaded) for w in judge), return_exceptions=True):
             if failure is not None:
                 log.warning("semantic_vad goes by silence alone, as the model of turns cannot be used: %s", failure)
+        for failure in await asyncio.gather(*(asyncio.wrap_future(w.loaded) for w in speaker), return_exceptions=True):
+            if failure is not None:
+                log.warning("speakers are not told apart, as the model of voices cannot be used: %s", failure)
 
     def submit(self, work: Work, deliver: Callable[[Result], None]) -> None:
         name = self._model_of(work)
         if name is None or name not in self._models:
-            offers = (
-                "No model of turns is in use." if name is None else f"No installed plug-in offers the model '{name}'."
-            )
-            error = ModelError(offers)
+            error = ModelError(self._lack(work) if name is None else f"No installed plug-in offers the model '{name}'.")
             asyncio.get_running_loop().call_soon(deliver, WorkFailed(work.id, error))
             return
         if isinstance(work, ScoreVoice):
@@ -116,6 +124,14 @@ class LocalCompute:
             worker.withdraw(deliver)  # its session has given up what it asked before: a busy judge's queue stays short
         worker.submit(work, deliver)
 
+    def _lack(self, work: Work) -> str:
+        if isinstance(work, JudgeTurn):
+            return "No model of turns is in use."
+        if not self._told_of_speakers:
+            self._told_of_speakers = True
+            log.warning("speakers are not told apart and are all called A: %s", NO_SPEAKERS)
+        return "No model of voices is in use."
+
     def _model_of(self, work: Work) -> str | None:
         match work:
             case Transcribe():
@@ -124,6 +140,8 @@ class LocalCompute:
                 return self._scorer
             case JudgeTurn():
                 return self._judge
+            case EmbedSpeaker():
+                return self._speaker
             case _:
                 assert_never(work)
 
@@ -205,6 +223,8 @@ class LocalCompute:
                 return _scoring(model, options)
             case JudgeModel():
                 return _judging(model, options)
+            case SpeakerModel():
+                return _embedding(model, options)
             case EngineModel():
                 if reason := lacking(model.spec, self._folder):
                     raise ModelError(reason)
@@ -243,6 +263,17 @@ def _judging(model: JudgeModel, options: LoadOptions) -> Run:
         asked = [work for work in batch if isinstance(work, JudgeTurn)]
         judged = judge.judge([work.audio for work in asked])
         return [TurnJudged(work.id, probability) for work, probability in zip(asked, judged, strict=True)]
+
+    return run
+
+
+def _embedding(model: SpeakerModel, options: LoadOptions) -> Run:
+    encoder = model.load(options)
+
+    def run(batch: Sequence[Work]) -> list[Result]:
+        asked = [work for work in batch if isinstance(work, EmbedSpeaker)]
+        vectors = encoder.embed([work.audio for work in asked])
+        return [SpeakerEmbedded(work.id, vector) for work, vector in zip(asked, vectors, strict=True)]
 
     return run
 

@@ -209,6 +209,17 @@ class Word(Struct, frozen=True):
     end_ms: int
 
 
+class SpeakerSegment(Struct, frozen=True):
+    """A finished piece of an item's speech, and who spoke it: A, B, C…, or a name that came with the request."""
+
+    item_id: str
+    id: str
+    speaker: str
+    start_ms: int
+    end_ms: int
+    text: str
+
+
 class TranscriptCompleted(Struct, frozen=True):
     """The one end of an item that went well. Times are those of the audio that was transcribed. `words` is None where
     the engine does not say when they were spoken. `no_speech`: how likely the engine thinks it that nobody spoke, None
@@ -267,6 +278,7 @@ Event: TypeAlias = (
     | ItemRetrieved
     | ItemDeleted
     | TranscriptDelta
+    | SpeakerSegment
     | TranscriptCompleted
     | TranscriptFailed
     | ResponseRefused

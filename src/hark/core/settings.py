@@ -127,7 +127,8 @@ class ModelCard(Struct, frozen=True):
     """What a session has to know of a transcription model name.
 
     `usage` is the shape of usage in `completed`, which depends on the model family (contract fact 11); `live` marks the
-    names whose clients commit by themselves, so that turn detection starts switched off for them (contract C.4).
+    names whose clients commit by themselves, so that turn detection starts switched off for them (contract C.4);
+    `diarizes` those of which clients expect to be told who spoke.
     `languages`: whether `completed` tells those that were heard; `knows`: those that the engine can be asked for, empty
     where it does not say. `partials`: whether its engine may be asked about a
     turn before that ends.
@@ -140,6 +141,7 @@ class ModelCard(Struct, frozen=True):
     languages: bool = False
     knows: tuple[str, ...] = ()
     partials: bool = True
+    diarizes: bool = False
 
     @property
     def turn_detection(self) -> TurnDetection | None:

@@ -116,7 +116,14 @@ class JudgeTurn(Struct, frozen=True):
     audio: Audio
 
 
-Work: TypeAlias = ScoreVoice | Transcribe | JudgeTurn
+class EmbedSpeaker(Struct, frozen=True):
+    """How the voice in `audio` ([n], one finished piece of speech) sounds."""
+
+    id: int
+    audio: Audio
+
+
+Work: TypeAlias = ScoreVoice | Transcribe | JudgeTurn | EmbedSpeaker
 
 
 class Urge(Struct, frozen=True):
@@ -146,12 +153,19 @@ class TurnJudged(Struct, frozen=True):
     probability: float
 
 
+class SpeakerEmbedded(Struct, frozen=True):
+    """`vector` float32 [d], of any length: those of one voice point nearly the same way."""
+
+    id: int
+    vector: NDArray[np.float32]
+
+
 class WorkFailed(Struct, frozen=True):
     id: int
     error: HarkError
 
 
-Result: TypeAlias = VoiceScored | Transcribed | TurnJudged | WorkFailed
+Result: TypeAlias = VoiceScored | Transcribed | TurnJudged | SpeakerEmbedded | WorkFailed
 
 
 class Strain(Struct, frozen=True):

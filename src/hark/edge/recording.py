@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from io import BytesIO
 from typing import BinaryIO, Final
 
 from msgspec import structs
 
-from hark.audio.files import probe, stream_audio
+from hark.audio.files import probe, read_audio, stream_audio
 from hark.audio.formats import encode
 from hark.core.messages import AnyCommand, AppendAudio, Event, FinishSession, SessionView
 from hark.core.settings import AudioFormat, ModelCard, SessionSettings
@@ -23,9 +24,33 @@ from hark.edge.ids import new_id
 from hark.edge.pump import Pump
 from hark.errors import CallerError, HarkError, InternalError
 from hark.session.session import Charge, Session
+from hark.session.speakers import Known
 
 LEAST_SAMPLES: Final = SAMPLE_RATE // 10
 WIRE: Final = AudioFormat("pcm16", SAMPLE_RATE)
+
+
+# How long a recording of a known speaker may be (contract A.8).
+REFERENCE_S: Final = (2.0, 10.0)
+
+
+def read_reference(name: str, file: bytes) -> Known:
+    """The recording of a known speaker. Blocks. Raises CallerError."""
+    least, most = REFERENCE_S
+    try:
+        declared = probe(BytesIO(file)) or 0.0
+        heard = read_audio(BytesIO(file)) if declared <= most + 1 else None
+    except CallerError as error:
+        message = f"The recording of '{name[:40]}' cannot be read: {error.message}"
+        raise CallerError(message, code="invalid_value", param="known_speaker_references") from error
+    seconds = declared if heard is None else len(heard) / SAMPLE_RATE
+    if heard is None or not least <= seconds <= most:
+        message = (
+            f"Expected {least:.0f} to {most:.0f} seconds of audio in 'known_speaker_references'; that of '{name[:40]}' "
+            f"has {seconds:.1f}. Cut it."
+        )
+        raise CallerError(message, code="invalid_value", param="known_speaker_references")
+    return Known(name, heard)
 
 
 class Recording:
@@ -104,13 +129,21 @@ async def listen(
     *,
     tell: Callable[[Event], Awaitable[None]],
     charge: Charge = lambda samples: None,
+    known_speakers: Sequence[Known] = (),
 ) -> None:
     """The session that hears the recording, to its end; `charge` is the session's. Raises what ends it before; nothing
     of it goes on then."""
     view = SessionView(new_id("sess"), int(time.time()), structs.replace(settings, format=WIRE))
     now = asyncio.get_running_loop().time()
     session = Session(
-        view, find_model=lambda name: card, new_id=new_id, now=now, charge=charge, judges_pace=False, live=False
+        view,
+        find_model=lambda name: card,
+        new_id=new_id,
+        now=now,
+        charge=charge,
+        judges_pace=False,
+        live=False,
+        known_speakers=known_speakers,
     )
     ended = await Pump(session, compute, tell=tell).run(recording.commands())
     failure = ended.error if ended is not None else recording.failure or InternalError("A recording broke off.")

@@ -25,11 +25,12 @@ from hark.core.work import Compute
 from hark.edge import guard, status
 from hark.edge.forms import read_form
 from hark.edge.limits import Limits, Meter
-from hark.edge.recording import Recording, listen
+from hark.edge.recording import Recording, listen, read_reference
 from hark.errors import CallerError, HarkError, OperatorError, TooLargeError
 from hark.protocol.transcripts import Heard
 from hark.protocol.uploads import Fields, Upload, read_upload
 from hark.session.configuration import FindModel
+from hark.session.speakers import Known
 
 T = TypeVar("T")
 NO_USAGE: Final[dict[str, Json]] = {"type": "duration", "seconds": 0}
@@ -78,7 +79,8 @@ class Transcriptions(Struct, frozen=True):
                 stack.push_async_callback(recording.close)
                 await _open(recording, upload)
                 meter.expect(recording.declared_samples)
-                job = _Job(upload, recording, self.compute, meter)
+                known = [await asyncio.to_thread(read_reference, k.name, k.file) for k in upload.known_speakers]
+                job = _Job(upload, recording, self.compute, meter, tuple(known))
                 if upload.stream and in_full:
                     return _EventStream(job, stack.pop_all())
                 heard = await _while_there(request.receive, job.run(_quietly))
@@ -102,6 +104,7 @@ class _Job(Struct, frozen=True):
     recording: Recording
     compute: Compute
     meter: Meter
+    known_speakers: tuple[Known, ...] = ()
 
     async def run(self, tell: Callable[[Json], Awaitable[None]]) -> Heard:
         """Hear the recording to its end; `tell` gets the frames of a stream."""
@@ -114,8 +117,16 @@ class _Job(Struct, frozen=True):
                 await tell(frame)
 
         # Which languages were heard is wanted here for any model; the answer says it for those that do (fact 11).
-        card: ModelCard = structs.replace(self.upload.card, languages=True)
-        await listen(self.recording, self.upload.settings, card, self.compute, tell=hear, charge=self.meter.charge)
+        card: ModelCard = structs.replace(self.upload.card, languages=True, diarizes=self.upload.diarizes)
+        await listen(
+            self.recording,
+            self.upload.settings,
+            card,
+            self.compute,
+            tell=hear,
+            charge=self.meter.charge,
+            known_speakers=self.known_speakers,
+        )
         return heard
 
 

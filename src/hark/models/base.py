@@ -69,6 +69,14 @@ class TurnJudge(Protocol):
         word): the probability in [0, 1] that the turn is over."""
 
 
+class SpeakerEncoder(Protocol):
+    """Makes voices into vectors."""
+
+    def embed(self, batch: Sequence[Audio]) -> Sequence[NDArray[np.float32]]:
+        """For each piece of speech (audio [n], mono at 16 kHz, of one voice, any n): a vector float32 [d]. By cosine,
+        those of one voice are near to each other and those of two are not; session/speakers.py says how near."""
+
+
 # What an operator set for a model, by the names in its spec.
 Options: TypeAlias = Mapping[str, str | int | float | bool]
 NO_OPTIONS: Final[Options] = MappingProxyType({})
@@ -153,7 +161,12 @@ class JudgeModel(Struct, frozen=True):
     load: Callable[[LoadOptions], TurnJudge]
 
 
-Model: TypeAlias = EngineModel | ScorerModel | JudgeModel
+class SpeakerModel(Struct, frozen=True):
+    spec: ModelSpec
+    load: Callable[[LoadOptions], SpeakerEncoder]
+
+
+Model: TypeAlias = EngineModel | ScorerModel | JudgeModel | SpeakerModel
 
 
 class Plugin(Protocol):

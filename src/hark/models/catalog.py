@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from hark.config import Settings
 from hark.core.settings import ModelCard
 from hark.errors import OperatorError
-from hark.models.base import EngineModel, JudgeModel, Model, ModelSpec, Options, ScorerModel, Suits
+from hark.models.base import EngineModel, JudgeModel, Model, ModelSpec, Options, ScorerModel, SpeakerModel, Suits
 from hark.models.choice import AUTO, Candidate, Choice, chosen
 from hark.models.names import OPENAI_NAMES, SESSION_NAMES, created, owner
 from hark.models.pull import models_folder
@@ -29,7 +29,9 @@ FOUND: Final = "hark.models.found"
 DEFAULT_ENGINE: Final = "moonshine-tiny-en"
 DEFAULT_SCORER: Final = "silero-vad"
 DEFAULT_JUDGE: Final = "smart-turn"
+DEFAULT_SPEAKERS: Final = "speaker-campplus-en"
 NO_JUDGE: Final = "none"
+NO_SPEAKERS: Final = "none"
 
 
 class Offer(Struct, frozen=True):
@@ -84,6 +86,7 @@ def configured(models: dict[str, Model], settings: Settings, folder: Path | None
         settings.model if choice is None else choice.name,
         settings.voice_model,
         settings.turn_model,
+        settings.speaker_model or _speakers(models, folder),
         aliases=settings.alias_table(),
         unnamed=settings.transcription_model,
         unpulled=[name for name, model in models.items() if not pulled(model.spec, folder)],
@@ -111,6 +114,13 @@ def under_options(models: dict[str, Model], options: Options) -> dict[str, Model
     }
 
 
+def _speakers(models: dict[str, Model], folder: Path) -> str:
+    """The default model of voices if it can be used as things are."""
+    model = models.get(DEFAULT_SPEAKERS)
+    ready = model is not None and installed_packages(model.spec) and pulled(model.spec, folder)
+    return DEFAULT_SPEAKERS if ready else NO_SPEAKERS
+
+
 class Catalog:
     """`default`: the engine that transcribes for every name of OpenAI's. `aliases`: name -> engine, the operator's own
     names, or other engines for OpenAI's. `unnamed`: the name that counts for clients that send none, else `default`.
@@ -127,6 +137,7 @@ class Catalog:
         default: str = DEFAULT_ENGINE,
         scorer: str = DEFAULT_SCORER,
         judge: str = DEFAULT_JUDGE,
+        speakers: str = NO_SPEAKERS,
         *,
         aliases: Mapping[str, str] = MappingProxyType({}),
         unnamed: str | None = None,
@@ -140,6 +151,9 @@ class Catalog:
         self.judge: Model | None = None
         if judge.casefold() != NO_JUDGE:
             self.judge = models[self._known(judge, JudgeModel, f"--turn-model {judge}", NO_JUDGE)]
+        self.speakers: Model | None = None
+        if speakers.casefold() != NO_SPEAKERS:
+            self.speakers = models[self._known(speakers, SpeakerModel, f"--speaker-model {speakers}", NO_SPEAKERS)]
         default = self.engine.spec.name
         own = [
             self._by(ModelCard(name, name), name) for name in self._usable() if name == default or name not in unpulled
@@ -179,8 +193,9 @@ class Catalog:
         return list(dict.fromkeys(file for name in named for file in self.models[name].spec.files))
 
     def optional_files(self) -> list[str]:
-        """What the turn judge needs, without which a server can be."""
-        return [] if self.judge is None else list(self.judge.spec.files)
+        """What the turn judge and the model of voices need, without which a server can be."""
+        wanted = [model for model in (self.judge, self.speakers) if model is not None]
+        return [file for model in wanted for file in model.spec.files]
 
     def _usable(self) -> list[str]:
         """The engines whose packages are installed."""

@@ -20,7 +20,7 @@ OPENAI_NAMES: Final = (
     ModelCard("gpt-4o-mini-transcribe", "", usage="tokens"),
     ModelCard("gpt-4o-mini-transcribe-2025-03-20", "", usage="tokens"),
     ModelCard("gpt-4o-mini-transcribe-2025-12-15", "", usage="tokens"),
-    ModelCard("gpt-4o-transcribe-diarize", "", usage="tokens"),
+    ModelCard("gpt-4o-transcribe-diarize", "", usage="tokens", diarizes=True),
     ModelCard("gpt-transcribe", "", languages=True),
     ModelCard("gpt-live-transcribe", "", live=True, languages=True),
     ModelCard("gpt-realtime-whisper", "", live=True),

@@ -7,6 +7,7 @@ hypothesis may change, and nothing else does.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Final
@@ -15,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hark.core.work import WINDOW_SAMPLES, Audio, Hypothesis, Token, VoiceState
-from hark.models.base import EngineModel, JudgeModel, LoadOptions, Model, ModelSpec, ScorerModel, Utterance
+from hark.models.base import (
+    EngineModel,
+    JudgeModel,
+    LoadOptions,
+    Model,
+    ModelSpec,
+    ScorerModel,
+    SpeakerModel,
+    Utterance,
+)
 
 WORDS: Final = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett")
 WORD_SAMPLES: Final = 3_200
@@ -55,6 +65,20 @@ def _last_word(audio: Audio) -> str:
     return words[-1].text if words else ""
 
 
+class ScriptedEars:
+    """Tells voices apart by their pitch: how much of a sound lies in each of eight bands."""
+
+    def embed(self, batch: Sequence[Audio]) -> list[NDArray[np.float32]]:
+        return [_bands(audio) for audio in batch]
+
+
+def _bands(audio: Audio) -> NDArray[np.float32]:
+    power = np.abs(np.fft.rfft(np.pad(audio, (0, max(0, 160 - len(audio)))))) ** 2
+    edges = np.linspace(0, len(power), 9).astype(int)
+    bands = [power[first:last].sum() for first, last in itertools.pairwise(edges)]
+    return np.array(bands, np.float32)
+
+
 class ScriptedEngine:
     def transcribe(self, batch: Sequence[Utterance]) -> list[Hypothesis]:
         return [Hypothesis(tuple(_words(utterance.audio)), language="en") for utterance in batch]
@@ -86,6 +110,10 @@ def _load_judge(options: LoadOptions) -> ScriptedJudge:
     return ScriptedJudge()
 
 
+def _load_ears(options: LoadOptions) -> ScriptedEars:
+    return ScriptedEars()
+
+
 def plugin() -> list[Model]:
     engine = ModelSpec(
         "scripted",
@@ -97,4 +125,10 @@ def plugin() -> list[Model]:
     )
     scorer = ModelSpec("scripted-vad", "Takes any sound for speech; goes with 'scripted'.", "MIT", max_batch=512)
     judge = ModelSpec("scripted-turns", "Goes by the last word; goes with 'scripted'.", "MIT", max_batch=512)
-    return [EngineModel(engine, _load_engine), ScorerModel(scorer, _load_scorer), JudgeModel(judge, _load_judge)]
+    ears = ModelSpec("scripted-speakers", "Goes by the pitch; goes with 'scripted'.", "MIT", max_batch=512)
+    return [
+        EngineModel(engine, _load_engine),
+        ScorerModel(scorer, _load_scorer),
+        JudgeModel(judge, _load_judge),
+        SpeakerModel(ears, _load_ears),
+    ]

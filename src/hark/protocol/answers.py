@@ -137,7 +137,7 @@ class VerboseTranscript(_Body, frozen=True, kw_only=True):
 
 
 class SpeakerSegment(_Body, frozen=True, tag_field="type", tag="transcript.text.segment"):
-    """A turn and who spoke: always "A", for nobody tells speakers apart. Times are in seconds."""
+    """A piece of speech and who spoke it: A, B, C…, or a known speaker's name. Times are in seconds."""
 
     id: str
     start: float

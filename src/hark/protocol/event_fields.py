@@ -45,7 +45,7 @@ _FAILED: Final = "status_details.type status_details.error.type status_details.e
 _DONE: Final = " ".join(f"response.{name}" for name in f"id object status output usage {_FAILED}".split())
 _NEVER: Final = (
     "conversation.created", "conversation.item.truncated", "input_audio_buffer.dtmf_event_received",
-    f"{_TRANSCRIPTION}.segment", "output_audio_buffer.started", "output_audio_buffer.stopped",
+    "output_audio_buffer.started", "output_audio_buffer.stopped",
     "output_audio_buffer.cleared", "rate_limits.updated", "mcp_list_tools.in_progress", "mcp_list_tools.completed",
     "mcp_list_tools.failed",
 )  # fmt: skip
@@ -57,7 +57,6 @@ _NEVER_RESPONSES: Final = (
     "audio.done", "audio_transcript.delta", "audio_transcript.done", "text.delta", "text.done",
 )  # fmt: skip
 _WHY: Final = {
-    f"{_TRANSCRIPTION}.segment": "nobody tells speakers apart",
     "conversation.item.truncated": "a truncation is refused",
     "conversation.created": "no client needs it",
     "rate_limits.updated": "there are none",
@@ -92,6 +91,11 @@ _SERVER: Final[dict[str, tuple[Given, ...]]] = {
         ("sent", "languages.code", "for the models that tell them"),
         ("sent", "start_ms end_ms", "not OpenAI's: the part of the audio that the item stands for"),
         ("sent", "words.word words.start_ms words.end_ms", "not OpenAI's: where the engine tells when words were said"),
+    ),
+    f"{_TRANSCRIPTION}.segment": (
+        ("sent", "item_id content_index id text", "for models whose name ends in `-diarize`"),
+        ("sent", "speaker", "`A`, `B`, …"),
+        ("sent", "start end", "seconds on the session's clock"),
     ),
     f"{_TRANSCRIPTION}.failed": (
         ("sent", "item_id content_index error.type error.message", ""),
@@ -160,11 +164,12 @@ TRANSCRIPTS: Final = Section(
             ("sent", "text task duration usage.seconds segments.type segments.id segments.start segments.end", ""),
             *_USAGE,
             ("sent", "segments.text", ""),
-            ("sent", "segments.speaker", "always `A`"),
+            ("sent", "segments.speaker", "`A`, `B`, …, or a known speaker's name"),
         ),
         *_of("transcript.text.delta", ("sent", "type delta", ""), _LOGPROBS,
              ("not sent", "segment_id", "deltas belong to no segment")),
-        *_of("transcript.text.segment", ("sent", "type id start end text", ""), ("sent", "speaker", "always `A`")),
+        *_of("transcript.text.segment", ("sent", "type id start end text", ""),
+             ("sent", "speaker", "`A`, `B`, …, or a known speaker's name")),
         *_of("transcript.text.done", ("sent", "type text", ""), *_USAGE, _LOGPROBS, _LANGUAGES),
     ),
 )  # fmt: skip

@@ -35,6 +35,7 @@ SharedEvent: TypeAlias = (
     | m.ItemRetrieved
     | m.ItemDeleted
     | m.TranscriptDelta
+    | m.SpeakerSegment
     | m.TranscriptCompleted
     | m.TranscriptFailed
     | m.ResponseRefused
@@ -117,6 +118,11 @@ def encode(event: SharedEvent, new_id: NewId) -> list[Frame]:
             return [frame("conversation.item.deleted", new_id, item_id=event.item_id)]
         case m.TranscriptDelta() | m.TranscriptCompleted() | m.TranscriptFailed():
             return [_transcription(event, new_id)]
+        case m.SpeakerSegment():
+            # On the session's clock: what OpenAI counts from is not documented (contract D.4).
+            span: dict[str, Json] = {"start": event.start_ms / 1000, "end": event.end_ms / 1000}
+            who: dict[str, Json] = {"id": event.id, "text": f" {event.text}", "speaker": event.speaker}
+            return [frame(f"{_TRANSCRIPTION}.segment", new_id, item_id=event.item_id, content_index=0, **who, **span)]
         case m.ResponseRefused():
             return _response(event.response_id, new_id)
         case m.SessionEnded():

@@ -201,7 +201,11 @@ FORM: Final = Section(
             ("honoured", "chunking_strategy.threshold", "0 to 1"),
             ("honoured", "chunking_strategy.prefix_padding_ms", "0 to 10000"),
             ("honoured", "chunking_strategy.silence_duration_ms", "0 to 60000"),
-            ("ignored", "known_speaker_names known_speaker_references", "at most 4; nobody tells speakers apart"),
+            (
+                "honoured",
+                "known_speaker_names known_speaker_references",
+                "at most 4, of 2 to 10 s; diarized only",
+            ),
             ("ignored", ANY, "anything else"),
         )
     ),

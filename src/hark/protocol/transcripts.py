@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from hark.core import messages as m
 from hark.core.languages import LANGUAGES
 from hark.core.messages import Event, TranscriptCompleted, TranscriptDelta, Usage
 from hark.core.settings import Json
@@ -40,8 +41,6 @@ from hark.protocol.answers import (
 from hark.protocol.subtitles import Spoken, to_srt, to_vtt
 from hark.protocol.uploads import Upload
 
-# Nobody tells speakers apart: all turns are one person's.
-SPEAKER: Final = "A"
 _PLAIN: Final = "text/plain; charset=utf-8"
 _JSON: Final = "application/json"
 
@@ -57,6 +56,7 @@ class Heard:
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
         self._turns: list[TranscriptCompleted] = []
+        self._segments: list[SpeakerSegment] = []
         self._speaking: str | None = None  # the item of the last delta
 
     @property
@@ -68,10 +68,11 @@ class Heard:
         match event:
             case TranscriptDelta() if self._upload.response_format != "diarized_json":
                 return [told(self._delta(event))]
+            case m.SpeakerSegment() if self._upload.response_format == "diarized_json":
+                self._segments.append(_segment(event))
+                return [told(self._segments[-1])]
             case TranscriptCompleted() if event.transcript:
                 self._turns.append(event)
-                if self._upload.response_format == "diarized_json":
-                    return [told(_speech(len(self._turns) - 1, event))]
         return []
 
     def done(self, duration_ms: int) -> Json:
@@ -92,9 +93,8 @@ class Heard:
             case "verbose_json":
                 return _json(self._verbose(duration_ms))
             case "diarized_json":
-                segments = [_speech(number, turn) for number, turn in enumerate(self._turns)]
                 usage = events.usage(self._usage(duration_ms))
-                return _json(DiarizedTranscript(self.text, "transcribe", duration_ms / 1000, segments, usage))
+                return _json(DiarizedTranscript(self.text, "transcribe", duration_ms / 1000, self._segments, usage))
             case _:
                 usage = events.usage(self._usage(duration_ms))
                 return _json(Transcript(self.text, usage, self._logprobs(), self._told_languages()))
@@ -189,14 +189,8 @@ def _json(body: Struct) -> Answer:
     return Answer(_JSON, msgspec.json.encode(body).decode())
 
 
-def _speech(number: int, turn: TranscriptCompleted) -> SpeakerSegment:
-    return SpeakerSegment(
-        id=f"seg_{number}",
-        start=turn.audio_start_ms / 1000,
-        end=turn.audio_end_ms / 1000,
-        text=f" {turn.transcript}",
-        speaker=SPEAKER,
-    )
+def _segment(event: m.SpeakerSegment) -> SpeakerSegment:
+    return SpeakerSegment(event.id, event.start_ms / 1000, event.end_ms / 1000, f" {event.text}", event.speaker)
 
 
 def _after(gap: str, tokens: Sequence[Token]) -> list[Token]:

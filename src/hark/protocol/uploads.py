@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final, Literal, get_args
 
 import msgspec
+import pybase64
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from hark.core.languages import LANGUAGES
@@ -74,6 +75,13 @@ class UploadForm(PlainForm, frozen=True, kw_only=True):
     known_speaker_references: Annotated[list[str], Meta(max_length=MAX_SPEAKERS)] | UnsetType = UNSET
 
 
+class KnownSpeaker(Struct, frozen=True):
+    """A name, and a file of any container in which its bearer speaks."""
+
+    name: str
+    file: bytes
+
+
 class Upload(Struct, frozen=True):
     """A request that can be carried out."""
 
@@ -84,6 +92,12 @@ class Upload(Struct, frozen=True):
     logprobs: bool = False
     granularities: tuple[str, ...] = ("segment",)
     temperature: float = 0.0
+    known_speakers: tuple[KnownSpeaker, ...] = ()
+
+    @property
+    def diarizes(self) -> bool:
+        """Whether it is to be told who spoke."""
+        return self.card.diarizes or self.response_format == "diarized_json"
 
 
 class Fields:
@@ -129,7 +143,7 @@ def read_upload(sent: Sequence[tuple[str, str]], find_model: Callable[[str | Non
     if logprobs and answer != "json":
         message = f"include 'logprobs' needs response_format 'json'; got '{answer}'. Change one of them."
         raise CallerError(message, code="unsupported_value", param="include")
-    diarize = card.name.endswith("-diarize")
+    diarize = card.diarizes
     _check_speakers(fields)
     if diarize and fields.one("prompt"):
         raise CallerError("Prompt is not supported for diarization models", code="unsupported_value", param="prompt")
@@ -144,6 +158,7 @@ def read_upload(sent: Sequence[tuple[str, str]], find_model: Callable[[str | Non
         logprobs=logprobs,
         granularities=granularities or ("segment",),
         temperature=_temperature(fields),
+        known_speakers=_known_speakers(fields) if diarize or answer == "diarized_json" else (),
     )
 
 
@@ -151,7 +166,7 @@ def _response_format(fields: Fields, card: ModelCard) -> str:
     wanted = _choice("response_format", fields.one("response_format") or "json", FORMATS)
     allowed: tuple[str, ...] = FORMATS
     if card.name.startswith("gpt-4o"):
-        allowed = ("json", "text", "diarized_json") if card.name.endswith("-diarize") else ("json", "text")
+        allowed = ("json", "text", "diarized_json") if card.diarizes else ("json", "text")
     if wanted not in allowed:
         message = (
             f"response_format '{wanted}' is not compatible with model '{card.name}'. "
@@ -242,6 +257,31 @@ def _check_speakers(fields: Fields) -> None:
                 f"Expected at most {MAX_SPEAKERS} values in '{name}'; got {len(fields.many(name))}. Leave some out."
             )
             raise CallerError(message, code="invalid_value", param=name)
+
+
+def _known_speakers(fields: Fields) -> tuple[KnownSpeaker, ...]:
+    names, references = fields.many("known_speaker_names"), fields.many("known_speaker_references")
+    if len(names) != len(references) or len(set(names)) != len(names):
+        message = (
+            "Expected a recording in 'known_speaker_references' for each of 'known_speaker_names', and each name once; "
+            f"got {len(names)} names and {len(references)} recordings."
+        )
+        raise CallerError(message, code="invalid_value", param="known_speaker_references")
+    return tuple(KnownSpeaker(name, _data(reference)) for name, reference in zip(names, references, strict=True))
+
+
+def _data(url: str) -> bytes:
+    head, _, body = url.partition(",")
+    try:
+        if not head.startswith("data:") or not head.endswith(";base64"):
+            raise ValueError
+        return pybase64.b64decode(body, validate=True)
+    except ValueError:
+        message = (
+            "Invalid value for 'known_speaker_references': expected data URLs such as 'data:audio/wav;base64,UklGR…'; "
+            f"got '{url[:40]}'."
+        )
+        raise CallerError(message, code="invalid_value", param="known_speaker_references") from None
 
 
 def _choice(param: str, value: str, options: Sequence[str]) -> str:

@@ -64,6 +64,13 @@ class Request(Struct, frozen=True):
     plain: bool = False
 
 
+class Piece(Struct, frozen=True):
+    """What was said in a stretch, once it is final."""
+
+    stretch: Stretch
+    text: str
+
+
 class Segment:
     """A part of the turn that is transcribed in one go; `end` is None while it grows."""
 
@@ -140,6 +147,8 @@ class Job:
         self._level = level
         self._heard_tokens = 0
         self._languages: Counter[str] = Counter()
+        self._pieces: list[Piece] = []
+        self._pieced = 0  # characters of the transcript that they hold
         self._failures = 0
         self._tail = NO_AUDIO
         self._segments = deque([Segment(start)])
@@ -282,6 +291,7 @@ class Job:
             hypothesis = hypothesis or Hypothesis(())
             self._note(hypothesis)
             settled += self.transcript.add_final(hypothesis)
+            self._add_piece(segment.stretch())
         return settled
 
     def _note(self, hypothesis: Hypothesis) -> None:
@@ -296,6 +306,16 @@ class Job:
         if not self.transcript.text:
             return ()
         return tuple(code for code, _ in self._languages.most_common()) or ((asked,) if asked else ())
+
+    def take_pieces(self) -> list[Piece]:
+        """The stretches with words that have ended since the last call."""
+        pieces, self._pieces = self._pieces, []
+        return pieces
+
+    def _add_piece(self, stretch: Stretch | None) -> None:
+        text, self._pieced = self.transcript.text[self._pieced :].strip(), len(self.transcript.text)
+        if stretch is not None and text:
+            self._pieces.append(Piece(stretch, text))
 
     @staticmethod
     def _is_final(segment: Segment) -> bool:

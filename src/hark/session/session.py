@@ -15,7 +15,7 @@ request that counts: for voice scores, for judgements of pauses, and for transcr
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias, assert_never
 
 from msgspec import structs
@@ -23,20 +23,7 @@ from msgspec import structs
 from hark.audio import formats
 from hark.core import messages as m
 from hark.core.settings import SessionSettings
-from hark.core.work import (
-    SAMPLE_RATE,
-    WINDOW_SAMPLES,
-    Audio,
-    Result,
-    Transcribed,
-    TurnJudged,
-    Urge,
-    VoiceScored,
-    Work,
-    WorkFailed,
-    to_ms,
-    to_samples,
-)
+from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Result, Urge, Work, to_ms, to_samples
 from hark.errors import CallerError, HarkError
 from hark.session.configuration import Configuration, FindModel
 from hark.session.frontend import FrontEnd, pieces
@@ -44,6 +31,7 @@ from hark.session.items import Items
 from hark.session.itemwork import ItemWork
 from hark.session.jobs import LEAD, Job, Stretch
 from hark.session.listening import REMEMBERED, Listening, voice_activity
+from hark.session.speakers import Known
 from hark.session.transcribing import Transcribing
 from hark.session.turns import ONSET_WINDOWS, Idled, Signal, Started, Stopped
 
@@ -64,7 +52,8 @@ class Session:
     """`find_model` knows the card of a model name, the default's for None, and None for a name that nobody offers.
     `new_id` makes ids ("item" -> "item_…"). `expires_at` is Unix time, `lifetime_s` its distance on `now`'s clock.
     `charge` is told how many samples were taken in, and answers with why no more may be. `judges_pace`: whether the
-    rate of the audio is a client's word, which may be wrong. `live`: whether somebody speaks and waits."""
+    rate of the audio is a client's word, which may be wrong. `live`: whether somebody speaks and waits.
+    `known_speakers`: who may be told apart by name."""
 
     def __init__(
         self,
@@ -77,6 +66,7 @@ class Session:
         charge: Charge = lambda samples: None,
         judges_pace: bool = True,
         live: bool = True,
+        known_speakers: Sequence[Known] = (),
     ) -> None:
         self.view = view
         self._configuration = Configuration(view.settings, find_model)
@@ -89,7 +79,14 @@ class Session:
         self._work_id = 0
         self._front = FrontEnd(view.settings.format, view.settings.noise_reduction)
         self._items = Items()
-        self._jobs = Transcribing(self._front.buffer, self._items, self._out.append, judges_pace=judges_pace, live=live)
+        self._jobs = Transcribing(
+            self._front.buffer,
+            self._items,
+            self._out.append,
+            judges_pace=judges_pace,
+            live=live,
+            known_speakers=known_speakers,
+        )
         self._jobs.expect_rate(view.settings.format.rate)
         self._item_work = ItemWork(self._items, self._jobs, new_id)
         self._ears = Listening(self._front.buffer, view.settings.turn_detection)
@@ -139,7 +136,7 @@ class Session:
         if self.behind:
             self._last_append = now  # it is we who keep the client from sending: no stall of its making
         match message:
-            case VoiceScored() | Transcribed() | TurnJudged() | WorkFailed():
+            case _ if not isinstance(message, m.Command):
                 self._jobs.accept(message)
                 self._ears.accept(message)
                 self._hear(self._front.accept(message))
@@ -166,7 +163,7 @@ class Session:
         """When `handle_timer` wants to be called, on the clock of `now`."""
         if self.ended:
             return None
-        timers = [lane.deadline for lane in (self._front.lane, self._ears.lane, self._jobs.lane)]
+        timers = [lane.deadline for lane in (self._front.lane, self._ears.lane, *self._jobs.lanes)]
         timers += [self._expires if self._ending is None else None, self._stall_deadline()]
         return min((timer for timer in timers if timer is not None), default=None)
 
@@ -180,6 +177,8 @@ class Session:
             self._hear([])
         if self._jobs.lane.overdue(now):
             self._jobs.give_up()
+        if self._jobs.speakers.lane.overdue(now):
+            self._jobs.speakers.give_up()
         if (stall := self._stall_deadline()) is not None and now >= stall:
             self._end_turn()
         if now >= self._expires and self._ending is None:
@@ -204,7 +203,7 @@ class Session:
             self._jobs.advance()
         self._ask(self._front.request(self._work_id, now))
         if self._stirred:
-            for request in (self._judge, self._jobs.request, self._jobs.request_trial):
+            for request in (self._judge, self._jobs.request, self._jobs.request_trial, self._jobs.speakers.request):
                 self._ask(request(self._work_id, now))
             self._ask(self._jobs.urge())
             if self._front.buffer.end >= self._forget_from:

@@ -10,7 +10,7 @@ for nobody reads along.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -23,8 +23,9 @@ from hark.session.buffer import AudioBuffer
 from hark.session.hints import Hints
 from hark.session.items import Items
 from hark.session.jobs import Job, Request
-from hark.session.lane import Succession
+from hark.session.lane import Lane, Succession
 from hark.session.pace import PaceCheck
+from hark.session.speakers import Diarization, Known
 from hark.session.transcript import USUAL, WAITS, Wait
 
 ENGINE_PATIENCE_S: Final = 60.0
@@ -76,7 +77,9 @@ class Transcribing:
         *,
         judges_pace: bool = True,
         live: bool = True,
+        known_speakers: Sequence[Known] = (),
     ) -> None:
+        self.speakers = Diarization(emit, known_speakers)
         self.lane = Succession(ENGINE_PATIENCE_S)
         self._judges_pace = judges_pace
         self._live = live
@@ -100,6 +103,11 @@ class Transcribing:
                 self._notices[notice] = True
                 return notice
         return self._pace.take_notice() if self._pace else None
+
+    @property
+    def lanes(self) -> tuple[Succession, Lane]:
+        """Where answers are awaited."""
+        return self.lane, self.speakers.lane
 
     @property
     def busy(self) -> bool:
@@ -170,6 +178,8 @@ class Transcribing:
         return self._pace.request(work_id, now) if self._pace and self.lane.idle else None
 
     def accept(self, result: Result) -> None:
+        if self.speakers.accept(result):
+            return
         if self.lane.settle(result):
             asked = self._asked[result.id]
             for work_id in [work_id for work_id in self._asked if work_id <= result.id]:
@@ -203,7 +213,10 @@ class Transcribing:
         while self._jobs:
             job, recipe = self._jobs[0]
             self._say(job, recipe, job.settle())
-            if job.end is None or not job.finished:
+            if recipe.card.diarizes:
+                for piece in job.take_pieces():
+                    self.speakers.add(job, piece, job.audio(self._buffer, piece.stretch))
+            if job.end is None or not job.finished or self.speakers.waits_for(job):
                 return
             self._jobs.popleft()
             self._finish(job, recipe)
