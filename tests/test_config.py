@@ -44,8 +44,8 @@ def test_a_flag_leaves_the_other_variables_in_force(monkeypatch, line, expected)
 
 def test_every_option_has_an_environment_variable(monkeypatch):
     given = {
-        "host": "::1", "port": "9000", "model": "m", "voice_model": "v", "turn_model": "t", "speaker_model": "s", "api_key": KEY,
-        "allow_anonymous": "true", "aliases": "fast=m", "transcription_model": "whisper-1",
+        "host": "::1", "port": "9000", "model": "m", "voice_model": "v", "turn_model": "t", "api_key": KEY,
+        "speaker_model": "s", "allow_anonymous": "true", "aliases": "fast=m", "transcription_model": "whisper-1",
         "session_model": "gpt-realtime-mini", "max_sessions": "9", "models_dir": "models", "data_dir": "data",
         "models_memory_mb": "900",
         "threads": "2", "workers": "2", "max_session_minutes": "5", "max_file_mb": "5", "max_file_minutes": "5",

@@ -158,6 +158,7 @@ EVENTS = [
     m.ItemDeleted("item_1"),
     m.TranscriptDelta("item_1", "word"),
     m.TranscriptCompleted("item_1", "word", m.Usage("tokens", 1, 1, 1, 1), 0, 1),
+    m.SpeakerSegment("item_1", "seg_0", "A", 0, 1, "word"),
     m.TranscriptFailed("item_1", CallerError("no")),
     m.ResponseRefused("resp_1"),
     m.Refused(CallerError("no"), None),

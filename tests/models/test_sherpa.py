@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sherpa_standins as standins
 from engine_suite import EngineSuite, Subject
-from sherpa_standins import noise
 
+import sherpa_standins as standins
 from hark.compute.process import EngineProcess
 from hark.core.work import Hypothesis
 from hark.errors import HarkError, OperatorError
@@ -18,6 +17,7 @@ from hark.models import sherpa, sherpa_streaming
 from hark.models.base import LoadOptions, Utterance
 from hark.models.catalog import Catalog
 from hark.models.scripted import plugin as scripted
+from sherpa_standins import noise
 
 KINDS = {
     "streaming-transducer": standins.streaming_transducer,

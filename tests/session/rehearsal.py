@@ -15,10 +15,12 @@ from hark.core import messages as m
 from hark.core.settings import AudioFormat, ModelCard, Patch, SessionSettings, TurnDetection
 from hark.core.work import (
     Audio,
+    EmbedSpeaker,
     Hypothesis,
     JudgeTurn,
     Result,
     ScoreVoice,
+    SpeakerEmbedded,
     Transcribe,
     Transcribed,
     TurnJudged,
@@ -30,11 +32,11 @@ from hark.core.work import (
 )
 from hark.errors import ModelError
 from hark.models.base import Utterance
-from hark.models.scripted import WORD_SAMPLES, ScriptedEngine, ScriptedJudge, ScriptedScorer, amplitude
+from hark.models.scripted import WORD_SAMPLES, ScriptedEars, ScriptedEngine, ScriptedJudge, ScriptedScorer, amplitude
 from hark.session.session import Session
 
 RATE = 16_000
-LANES = (ScoreVoice, JudgeTurn, Transcribe)
+LANES = (ScoreVoice, JudgeTurn, Transcribe, EmbedSpeaker)
 CARDS = {
     "scripted": ModelCard("scripted", "scripted"),
     "english": ModelCard("english", "scripted", knows=("en", "fr")),
@@ -83,6 +85,7 @@ class Rehearsal:
         self.asked: list[Work] = []
         self.urged: list[Urge] = []
         self.waiting: dict[type, deque[Work]] = {lane: deque() for lane in LANES}
+        self.hold_speakers = False  # whether the model of voices keeps silent
         self.fail: Callable[[Work], bool] = lambda work: False
         self.mend: Callable[[Hypothesis], Hypothesis] = lambda hypothesis: hypothesis
         self._collect()
@@ -111,7 +114,7 @@ class Rehearsal:
         return True
 
     def answer_all(self) -> Rehearsal:
-        while any(self.answer(lane) for lane in LANES):
+        while any(self.answer(lane) for lane in LANES if lane is not EmbedSpeaker or not self.hold_speakers):
             pass
         return self
 
@@ -171,6 +174,8 @@ class Rehearsal:
             return VoiceScored(work.id, probabilities, state)
         if isinstance(work, JudgeTurn):
             return TurnJudged(work.id, ScriptedJudge().judge([work.audio])[0])
+        if isinstance(work, EmbedSpeaker):
+            return SpeakerEmbedded(work.id, ScriptedEars().embed([work.audio])[0])
         return Transcribed(work.id, self.mend(ScriptedEngine().transcribe([Utterance(work.audio)])[0]))
 
 

@@ -329,6 +329,30 @@ def whisper(folder: Path) -> Path:
     return folder
 
 
+def voices(folder: Path, **metadata: object) -> Path:
+    """A model of voices: the mean spectrum, less one that lies between those of `low` and `high`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    g = OnnxGraph()
+    g.input("x", "float32", (_N, "T", 80))
+    mean = g.node("ReduceMean", "x", g.constant(ints(1)), keepdims=0)
+    shape = g.node("Sub", mean, g.node("ReduceMean", mean, g.constant(ints(1)), keepdims=1))
+    g.node("Sub", shape, g.constant(np.linspace(-7.5, 3.7, 80, dtype=np.float32)), outputs=["embedding"])
+    g.output("embedding", "float32", (_N, 80))
+    kind = {"framework": "3d-speaker", "language": "en", "output_dim": 80, "sample_rate": 16_000}
+    save(g, folder / "voices.onnx", **({"normalize_samples": 1} | kind | metadata))
+    return folder
+
+
+def low(seconds: float, seed: int = 0) -> np.ndarray:
+    """Noise of a low voice."""
+    return (2 * np.convolve(noise(seconds, seed=seed), np.ones(16) / 16, "same")).astype(np.float32)
+
+
+def high(seconds: float, seed: int = 0) -> np.ndarray:
+    """Noise of a high one."""
+    return (np.diff(noise(seconds, seed=seed), append=np.float32(0)) / 2).astype(np.float32)
+
+
 def noise(seconds: float, *, level: float = 0.2, seed: int = 0) -> np.ndarray:
     """It sounds to the models here like speech; with a level of 1e-4 like nothing."""
     return (np.random.default_rng(seed).standard_normal(int(16_000 * seconds)) * level).astype(np.float32)
