@@ -65,8 +65,8 @@ def said(serve):
     """Of each event, by its type, the paths that were seen in it."""
     server, events = serve(), []
     for dialect in ("ga", "beta"):
-        for query in ("model=whisper-1", "model=gpt-4o-transcribe", "model=gpt-transcribe", "model=gpt-realtime"):
-            with server.session(dialect, f"/v1/realtime?{query}") as wire:
+        for model in ("whisper-1", "gpt-4o-transcribe-diarize", "gpt-transcribe", "gpt-realtime"):
+            with server.session(dialect, f"/v1/realtime?model={model}") as wire:
                 events += conversation(wire)
     return gathered((event["type"], event) for event in events)
 
