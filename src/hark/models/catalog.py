@@ -155,6 +155,7 @@ class Catalog:
         if speakers.casefold() != NO_SPEAKERS:
             self.speakers = models[self._known(speakers, SpeakerModel, f"--speaker-model {speakers}", NO_SPEAKERS)]
         default = self.engine.spec.name
+        self._unpulled = unpulled
         own = [
             self._by(ModelCard(name, name), name) for name in self._usable() if name == default or name not in unpulled
         ]
@@ -176,7 +177,10 @@ class Catalog:
     def offers(self) -> list[Offer]:
         """Every name that clients may use, sessions' too: the local models' own first, then the operator's, then
         OpenAI's."""
-        cards = sorted(self._cards.values(), key=lambda card: (card.name != card.engine, card not in self._aliased))
+        cards = sorted(
+            self._cards.values(),
+            key=lambda card: (card.name != card.engine, card not in self._aliased, card.name in self._unpulled),
+        )
         listed = [
             Offer(card.name, "transcription", card.engine, created(card.name), owner(card.name)) for card in cards
         ]
