@@ -128,7 +128,7 @@ class ModelCard(Struct, frozen=True):
 
     `usage` is the shape of usage in `completed`, which depends on the model family (contract fact 11); `live` marks the
     names whose clients commit by themselves, so that turn detection starts switched off for them (contract C.4);
-    `diarizes` those of which clients expect to be told who spoke.
+    `diarizes` those of which clients expect to be told who spoke. `streams`: its engine does.
     `languages`: whether `completed` tells those that were heard; `knows`: those that the engine can be asked for, empty
     where it does not say. `partials`: whether its engine may be asked about a
     turn before that ends.
@@ -142,6 +142,7 @@ class ModelCard(Struct, frozen=True):
     knows: tuple[str, ...] = ()
     partials: bool = True
     diarizes: bool = False
+    streams: bool = False
 
     @property
     def turn_detection(self) -> TurnDetection | None:

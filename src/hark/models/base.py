@@ -122,7 +122,8 @@ class ModelSpec(Struct, frozen=True):
     that mends it. `suits`: None: `--model auto` never takes it. `callers`: an engine that waits for others rather than
     computing is called by so many threads at once, however many cores there are. `partials`: whether it is to be asked
     about speech that goes on; without, once about each piece, when that has ended. `options`: the names of those that
-    its `load` takes; they are the server's, or come from --model-options."""
+    its `load` takes; they are the server's, or come from --model-options. `streams`: with a draft a partial request
+    costs what is new of the audio, and a final one ends that; so it is not asked for one before the turn has ended."""
 
     name: str
     summary: str
@@ -141,6 +142,7 @@ class ModelSpec(Struct, frozen=True):
     callers: int | None = None
     partials: bool = True
     options: tuple[str, ...] = ()
+    streams: bool = False
 
 
 class EngineModel(Struct, frozen=True):

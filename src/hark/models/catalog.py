@@ -219,7 +219,8 @@ class Catalog:
     def _by(self, card: ModelCard, engine: str) -> ModelCard:
         """The card of a name for which this engine transcribes."""
         spec = self.models[engine].spec
-        return structs.replace(card, engine=engine, knows=spec.languages, partials=spec.partials)
+        known = spec.languages
+        return structs.replace(card, engine=engine, knows=known, partials=spec.partials, streams=spec.streams)
 
     def _default_name(self, name: str) -> ModelCard:
         card = self.find(name)

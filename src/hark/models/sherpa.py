@@ -125,6 +125,7 @@ def model(
         threads=None if streaming else 2,
         modules=("sherpa_onnx",),
         install=f"pip install {PACKAGE}",
+        streams=streaming,
     )
     return EngineModel(spec, partial(load, name=name))
 

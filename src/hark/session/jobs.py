@@ -84,6 +84,7 @@ class Segment:
         self.answered: Stretch | None = None
         self.hypothesis: Hypothesis | None = None
         self.plain = False  # how it is asked about
+        self.flushed = False  # whether that answered a final request
 
     def hear(self, window: int, probability: float, level: float) -> None:
         first = max(self.start, window * WINDOW_SAMPLES)
@@ -131,9 +132,10 @@ class Segment:
 
 
 class Job:
-    """`level`: the probability from which a window counts as voiced."""
+    """`level`: the probability from which a window counts as voiced. `streams`: the model goes on from where it was,
+    and a final request ends that; so in a pause it is asked a partial one, and the final one when the turn ended."""
 
-    def __init__(self, item_id: str, start: int, level: float) -> None:
+    def __init__(self, item_id: str, start: int, level: float, *, streams: bool = False) -> None:
         self.item_id = item_id
         self.start = start
         self.end: int | None = None
@@ -145,6 +147,7 @@ class Job:
         self.no_speech: float | None = None
         self.last_voiced = start  # the end of the last voiced window
         self._level = level
+        self._streams = streams
         self._heard_tokens = 0
         self._languages: Counter[str] = Counter()
         self._pieces: list[Piece] = []
@@ -233,11 +236,12 @@ class Job:
         stretch = segment.stretch()
         if stretch is None or stretch == under_way or not (early or segment.end is not None):
             return None
-        if stretch == segment.answered and (segment.end is None or segment.hypothesis):
+        unflushed = self._unflushed(segment)
+        if stretch == segment.answered and (segment.end is None or segment.hypothesis) and not unflushed:
             return None
         draft = segment.hypothesis.draft if segment.hypothesis and not segment.plain else ()
         if segment.end is not None or segment.pausing:
-            return Request(stretch, True, draft, segment.plain)
+            return Request(stretch, segment.end is not None or not self._streams, draft, segment.plain)
         known = max((asked.last for asked in (segment.answered, under_way) if asked), default=stretch.first)
         step = max(PARTIAL_STEP, (stretch.last - stretch.first) // PARTIAL_SHARE)
         return Request(stretch, False, draft, segment.plain) if stretch.last - known >= step else None
@@ -256,7 +260,7 @@ class Job:
             return []
         self._failures = 0
         segment = self._segments[0]
-        segment.answered = request.stretch
+        segment.answered, segment.flushed = request.stretch, request.final
         if foreign(hypothesis, self.hints):
             segment.plain = True
             if request.final and not request.plain and self._has_led(request):
@@ -317,12 +321,17 @@ class Job:
         if stretch is not None and text:
             self._pieces.append(Piece(stretch, text))
 
-    @staticmethod
-    def _is_final(segment: Segment) -> bool:
+    def _unflushed(self, segment: Segment) -> bool:
+        """Whether the last chunk of a segment that has ended may still be in the model."""
+        return self._streams and segment.end is not None and not segment.flushed
+
+    def _is_final(self, segment: Segment) -> bool:
         if segment.end is None:
             return False
         stretch = segment.stretch()
-        return stretch is None or (stretch == segment.answered and segment.hypothesis is not None)
+        if stretch is None:
+            return True
+        return stretch == segment.answered and segment.hypothesis is not None and not self._unflushed(segment)
 
     def usage(self, kind: str) -> Usage:
         """Audio counts 10 tokens a second (contract D.4), the prompt and the keywords about 4 characters a token."""

@@ -260,8 +260,9 @@ class Session:
                 assert_never(signal)
 
     def _start_job(self, start: int) -> Job:
-        self._open = Job(self._new_id("item"), start, self._ears.detector.voiced_level)
-        self._jobs.open(self._open, self._configuration.recipe())
+        recipe, level = self._configuration.recipe(), self._ears.detector.voiced_level
+        self._open = Job(self._new_id("item"), start, level, streams=recipe.card.streams)
+        self._jobs.open(self._open, recipe)
         return self._open
 
     def _announce(self, job: Job) -> None:
