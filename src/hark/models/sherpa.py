@@ -118,7 +118,8 @@ def model(
         licence=licence,
         files=(name,) if pulled else (),
         languages=languages or LANGUAGES.get(kind, ()),
-        traits=TRAITS[kind],
+        # One that knows a single language is not told it, and finds nothing out.
+        traits=tuple(trait for trait in TRAITS[kind] if len(languages) != 1 or "language" not in trait),
         max_batch=32 if streaming else 8,
         max_batch_s=inf if streaming else 60.0,
         # Streams live in one process.
