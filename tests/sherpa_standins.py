@@ -432,6 +432,19 @@ def canary(folder: Path) -> Path:
     return folder
 
 
+# A maker of each kind: it puts a whole model into a folder.
+KINDS = {
+    "streaming-transducer": streaming_transducer,
+    "transducer": transducer,
+    "nemo-transducer": nemo_transducer,
+    "nemo-ctc": nemo_ctc,
+    "sense-voice": sense_voice,
+    "whisper": whisper,
+    "moonshine": moonshine,
+    "canary": canary,
+}
+
+
 def voices(folder: Path, **metadata: object) -> Path:
     """A model of voices: the mean spectrum, less one that lies between those of `low` and `high`."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,9 @@ import pytest
 import tiny_whisper
 from engine_suite import recorded
 
+import sherpa_standins
 from hark.core.work import Hypothesis
-from hark.models import honours
+from hark.models import honours, sherpa
 from hark.models.base import EngineModel, LoadOptions, ModelSpec, Utterance
 from hark.models.catalog import installed
 from hark.models.honours import HINTS, cells, family_of
@@ -86,10 +87,21 @@ def upstream(model: EngineModel, folder: Path) -> Iterator[Proof]:
         server.stop()
 
 
+@contextmanager
+def sherpa_onnx(model: EngineModel, folder: Path) -> Iterator[Proof]:
+    """A stand-in of its kind, whose beam search and languages are real."""
+    kind = next(kind for name, kind, *_ in sherpa.LISTED if name == model.spec.name)
+    sherpa_standins.KINDS[kind](folder / model.spec.name)
+    engine = model.load(LoadOptions(folder))
+    hints = {"language": "fr", "languages": ("fr", "es"), "prompt": "Again and again.", "keywords": ("Again",)}
+    yield Proof(engine.transcribe, sherpa_standins.noise(1.92), model.spec, hints)
+
+
 # By the module of what loads them (honours.family_of). The context gets the model of the row, and an empty folder.
 PROOFS: dict[str, Callable[[EngineModel, Path], AbstractContextManager[Proof]]] = {
     "hark.models.moonshine": itself,
     "hark.models.scripted": scripted,
+    "hark.models.sherpa": sherpa_onnx,
     "hark.models.upstream": upstream,
     "hark.models.whisper_engine": whisper,
 }

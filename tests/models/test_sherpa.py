@@ -19,24 +19,13 @@ from hark.models.catalog import Catalog
 from hark.models.scripted import plugin as scripted
 from sherpa_standins import noise
 
-KINDS = {
-    "streaming-transducer": standins.streaming_transducer,
-    "transducer": standins.transducer,
-    "nemo-transducer": standins.nemo_transducer,
-    "nemo-ctc": standins.nemo_ctc,
-    "sense-voice": standins.sense_voice,
-    "whisper": standins.whisper,
-    "moonshine": standins.moonshine,
-    "canary": standins.canary,
-}
-
 
 def model(kind):
     return sherpa.model("tiny", kind, "of this test", licence="MIT", pulled=False)
 
 
 def loaded(kind, folder: Path):
-    KINDS[kind](folder / "tiny")
+    standins.KINDS[kind](folder / "tiny")
     return model(kind).load(LoadOptions(folder, 1))
 
 
@@ -45,11 +34,11 @@ def hear(engine, audio, **hints) -> Hypothesis:
 
 
 class TestEveryKind(EngineSuite):
-    @pytest.fixture(scope="class", params=KINDS)
+    @pytest.fixture(scope="class", params=standins.KINDS)
     @classmethod
     def subject(cls, request, tmp_path_factory) -> Subject:
         folder = tmp_path_factory.mktemp(request.param)
-        KINDS[request.param](folder / "tiny")
+        standins.KINDS[request.param](folder / "tiny")
         return Subject(model(request.param), LoadOptions(folder, 1), [noise(1.28), noise(1.92), noise(3.84)])
 
 

@@ -10,13 +10,17 @@ process over a file that it does not like.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import structs
+
+from hark.core.work import Hypothesis
 from hark.errors import OperatorError
-from hark.models.base import Engine, EngineModel, LoadOptions, ModelSpec, Trait
+from hark.models.base import Engine, EngineModel, LoadOptions, ModelSpec, Trait, Utterance
 from hark.models.sherpa_files import Kind, checked, recognise
 from hark.models.sherpa_offline import CANARY_LANGUAGES, SENSE_VOICE_LANGUAGES, OfflineEngine
 from hark.models.sherpa_streaming import StreamingEngine
@@ -83,8 +87,26 @@ LISTED: Final[tuple[tuple[str, Kind, str, str, tuple[str, ...]], ...]] = (
 LANGUAGES: Final[dict[Kind, tuple[str, ...]]] = {"sense-voice": SENSE_VOICE_LANGUAGES, "canary": CANARY_LANGUAGES}
 
 
-def load(options: LoadOptions, name: str) -> Engine:
-    """The engine of the model that lies in the folder of this name. Raises OperatorError."""
+class OfOneLanguage:
+    """An Engine that knows a single language: it is told none, and says which."""
+
+    def __init__(self, engine: Engine, language: str) -> None:
+        self._engine = engine
+        self._language = language
+
+    def transcribe(self, batch: Sequence[Utterance]) -> list[Hypothesis]:
+        heard = self._engine.transcribe([structs.replace(each, language=None, languages=()) for each in batch])
+        return [structs.replace(each, language=self._language) for each in heard]
+
+
+def load(options: LoadOptions, name: str, only: str | None = None) -> Engine:
+    """The engine of the model that lies in the folder of this name; `only`: its language, where that is the one that it
+    knows. Raises OperatorError."""
+    engine = _load(options, name)
+    return engine if only is None else OfOneLanguage(engine, only)
+
+
+def _load(options: LoadOptions, name: str) -> Engine:
     sherpa = package()
     files = checked(options.folder / name)
     try:
@@ -128,7 +150,7 @@ def model(
         install=f"pip install {PACKAGE}",
         streams=streaming,
     )
-    return EngineModel(spec, partial(load, name=name))
+    return EngineModel(spec, partial(load, name=name, only=languages[0] if len(languages) == 1 else None))
 
 
 def found_in(folder: Path) -> list[EngineModel]:
