@@ -176,6 +176,17 @@ def reset(server, handler, fields, audio):
     handler.connection.close()
 
 
+def cut_short(server, handler, fields, audio):
+    """Half of the body that was promised, and an orderly end."""
+    body = json.dumps({"text": "Alpha."}).encode()
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body[: len(body) // 2])
+    handler.close_connection = True
+
+
 def hang(server, handler, fields, audio):
     """Nothing comes, until the server ends."""
     server.ending.wait(60)

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from hark.core.work import Hypothesis, Token
 from hark.errors import ModelError, OperatorError
 from hark.models.base import EngineModel, ModelSpec
@@ -43,6 +45,8 @@ class Moody(Parrot):
                 raise ModelError("The model sulks. Ask again.")
             case "stumble":
                 raise ZeroDivisionError("of its own")
+            case "odd":
+                return [Hypothesis((Token(" odd", np.float32(-0.5)),))]
             case "hang":
                 time.sleep(600)
         return super().transcribe(batch)

@@ -109,6 +109,8 @@ def test_a_failed_request_leaves_the_process_as_it_is(tmp_path):
             engine.transcribe([Utterance(AUDIO, prompt="sulk")])
         with pytest.raises(ModelError, match=r"^The model 'parrot' failed on this audio\.$"):
             engine.transcribe([Utterance(AUDIO, prompt="stumble")])
+        with pytest.raises(ModelError, match=r"failed on this audio"):  # it answers what cannot be sent
+            engine.transcribe([Utterance(AUDIO, prompt="odd")])
         assert words(engine.transcribe([Utterance(AUDIO)])[0])[0] == str(pid)
 
 

@@ -167,8 +167,9 @@ def test_a_refusal_that_is_not_for_the_form_is_raised_and_forgotten(stand_in, en
         upstreams.refuse(408, "Late."),
         upstreams.page(502),
         upstreams.reset,
+        upstreams.cut_short,
     ],
-    ids=["429", "500", "408", "502 with a page", "reset"],
+    ids=["429", "500", "408", "502 with a page", "reset", "cut short"],
 )
 def test_what_may_pass_is_asked_again(stand_in, engine, mishap):
     server = stand_in()
@@ -371,3 +372,14 @@ def test_tokens_join_to_the_text(answer, tokens):
     heard = hypothesis(read(json.dumps(answer).encode()), SAMPLE_RATE)
     assert [token.text for token in heard.tokens] == tokens
     assert heard.text == " ".join(answer["text"].split())
+
+
+def test_a_key_is_taken_as_a_file_holds_it_and_else_refused_unseen(stand_in, tmp_path):
+    server = stand_in()
+    options = {"upstream": server.url, "upstream_key": f"{KEY}\r\n"}
+    ear = upstream.Upstream(LoadOptions(tmp_path, options=options))
+    assert hear(ear, "alpha").text == "Alpha."
+    ear.close()
+    with pytest.raises(OperatorError, match="printable ASCII") as refused:
+        upstream.Upstream(LoadOptions(tmp_path, options=options | {"upstream_key": "sk-ab\ncd"}))
+    assert "sk-" not in str(refused.value)

@@ -96,3 +96,24 @@ def test_an_echo_stands_word_for_word_in_what_was_told(text, echo):
 @pytest.mark.parametrize(("among", "language"), [((), "de"), (("en", "fr"), "en"), (("xx",), "de")])
 def test_the_likeliest_language(among, language):
     assert rules.likeliest_language([("<|de|>", 0.5), ("<|en|>", 0.3), ("<|fr|>", 0.2)], among) == language
+
+
+def counted(encode, asked):
+    def wrapped(text):
+        asked.append(text)
+        return encode(text)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("prompt", [None, "Before."])
+def test_keywords_without_room_cost_little_and_take_none(prompt):
+    letters = lambda text: [ord(letter) for letter in text]  # noqa: E731  (a token a letter)
+    for keywords in (("x" * 400,), ("x" * 100_000, "y"), tuple("ab" for _ in range(100_000))):
+        asked = []
+        ids, _ = rules.context(counted(letters, asked), prompt, keywords)
+        assert len(ids) <= rules.KEYWORD_TOKENS + len(" Before.")
+        assert len(asked) <= rules.KEYWORD_TOKENS + 2
+        assert all(len(text) <= rules.KEYWORD_LETTERS + rules.KEYWORD_TOKENS for text in asked)
+    ids, _ = rules.context(letters, "p" * 100_000, ())
+    assert len(ids) == rules.CONTEXT_TOKENS

@@ -71,6 +71,13 @@ def test_known_speakers_have_their_names_and_others_letters_that_nobody_has():
     assert [speakers.label(vector, 3) for vector in (LOW, OTHER, HIGH, LOW)] == ["Ann", "B", "A", "Ann"]
 
 
+def test_a_stranger_never_has_the_name_of_somebody_known():
+    speakers = Speakers()
+    speakers.know("A", None, 5)  # of whose recording no model made anything
+    speakers.know("C", HIGH, 5)
+    assert [speakers.label(vector, 3) for vector in (LOW, OTHER)] == ["B", "D"]
+
+
 def test_a_model_that_changes_its_mind_about_sizes_harms_nobody():
     speakers = Speakers()
     speakers.label(LOW, 3)

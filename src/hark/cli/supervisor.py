@@ -41,6 +41,7 @@ from hark.edge.channel import (
     Quiet,
     Ready,
     Request,
+    Return,
 )
 from hark.errors import OperatorError
 
@@ -116,7 +117,7 @@ class Supervisor:
         self._numbers = count()
         self._tasks: list[asyncio.Task[None]] = []
         self._handing: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Raises OperatorError if a gateway cannot start."""
@@ -127,7 +128,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End all gateways; those that are not done after STOP_S are killed."""
-        self._stopping = True
+        self._stopping.set()
         self._listener.close()
         gateways = list(self._gateways.values())
         try:
@@ -156,11 +157,23 @@ class Supervisor:
     async def _keep(self, index: int) -> None:
         """See that there is a gateway of this index."""
         wait_s = FIRST_WAIT_S
-        while True:
-            gateway = await self._start(index)
+        while not self._stopping.is_set():
+            try:
+                gateway = await self._start(index)
+            except OSError as error:
+                if not self._starting[index].done():
+                    message = (
+                        f"A worker cannot be started: {error}. Allow more processes and files (ulimit -u, ulimit -n)."
+                    )
+                    self._starting[index].set_exception(OperatorError(message))
+                    return
+                log.error("gateway %d cannot be started: %s; tried again in %.1f s", index, error, wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+                continue
             code = await gateway.process.wait()
             self._end(gateway)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             if not self._starting[index].done():
                 how = f"One of the --workers ended {_how(code)} while it started. The log may say why."
@@ -203,13 +216,20 @@ class Supervisor:
         self._register.forget(gateway.index)
         while gateway.channel.carried:
             message, carried = gateway.channel.carried.popleft()
-            if isinstance(message, Connection) and not self._stopping:
-                task = asyncio.create_task(self._hand_over(carried))
-                self._handing.add(task)
-                task.add_done_callback(self._handing.discard)
+            if isinstance(message, Connection):
+                self._again(carried)
             else:
                 carried.close()
         self._changed.set()
+
+    def _again(self, connection: socket.socket) -> None:
+        """Give it to another gateway."""
+        if self._stopping.is_set():
+            connection.close()
+            return
+        task = asyncio.create_task(self._hand_over(connection))
+        self._handing.add(task)
+        task.add_done_callback(self._handing.discard)
 
     def _end(self, gateway: _Gateway) -> None:
         del self._gateways[gateway.index]
@@ -271,6 +291,8 @@ class Supervisor:
                 gateway.channel.send(Answer(number, refusal, limit or 0))
             case Left(key_id):
                 self._register.leave(gateway.index, key_id)
+            case Return() if came is not None:
+                self._again(came)
             case Pass(to) if came is not None:
                 self._pass(came, to)
             case _:

@@ -29,6 +29,7 @@ from hark.errors import HarkError, ModelError, OperatorError
 from hark.models.base import EngineModel, LoadOptions, Utterance
 
 START_S: Final = 60.0  # until its first sign of life: a slow disk may have a thousand files to read
+LOAD_S: Final = 600.0  # for a large model on a slow disk; what takes longer never ends
 SILENT_S: Final = 10.0
 GIVEN_UP_S: Final = 90.0  # a session waits 60 s for a transcript, and does so from before this
 END_S: Final = 2.0
@@ -109,9 +110,12 @@ class EngineProcess:
             granted = self._options
             start = wire.Start(self._model, str(granted.folder), granted.threads, dict(granted.options), level)
             wire.send(child.wire, start)
-            answer = child.answer()
+            answer = child.answer(time.monotonic() + LOAD_S)
         except (OSError, EOFError) as error:
-            raise ModelError(f"The process of the model '{self._name}' {child.end(error)} while it loaded.") from error
+            raise ModelError(
+                f"The process of the model '{self._name}' {child.end(error)} while it loaded. "
+                "Its log says more; another model can be named with --model."
+            ) from error
         match answer:
             case wire.Ready(closes):
                 child.closes = closes
@@ -166,7 +170,6 @@ class _Child:
     def answer(self, until: float = float("inf")) -> wire.Answer:
         """The next that is more than a sign of life. Raises EOFError, OSError or TimeoutError."""
         while isinstance(answer := wire.answer(self.wire), wire.Alive):
-            self.wire.settimeout(SILENT_S)
             if time.monotonic() > until:
                 raise TimeoutError
         return answer

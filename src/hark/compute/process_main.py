@@ -27,15 +27,14 @@ from hark.compute.process_wire import (
     ALIVE_EVERY_S,
     HINTS,
     Alive,
-    Answer,
     Broke,
     Hear,
     Heard,
     Ready,
     Start,
+    encoded,
     question,
     receive_audio,
-    send,
 )
 from hark.errors import HarkError, OperatorError
 from hark.models.base import Engine, EngineModel, LoadOptions, Utterance
@@ -75,12 +74,12 @@ class Engineer:
             granted = LoadOptions(Path(start.folder), start.threads, start.options)
             name, engine = model.spec.name, model.load(granted)
         if broke:
-            self._say(broke[0])
+            self._say(encoded(broke[0]))
             raise EOFError
         _hand_back_memory()
         close = getattr(engine, "close", None)
         try:
-            self._say(Ready(closes=close is not None))
+            self._say(encoded(Ready(closes=close is not None)))
             while True:
                 self._hear(name, engine)
         finally:
@@ -94,10 +93,9 @@ class Engineer:
             Utterance(receive_audio(self._wire, said.samples), *(getattr(said, hint) for hint in HINTS))
             for said in asked.batch
         ]
-        answer: Answer
         with self._answering(f"model {name} failed on a request") as broke:
-            answer = Heard(list(engine.transcribe(batch)))
-        self._say(broke[0] if broke else answer)
+            answer = encoded(Heard(list(engine.transcribe(batch))))  # here, as it may hold what cannot be sent
+        self._say(encoded(broke[0]) if broke else answer)
 
     @contextlib.contextmanager
     def _answering(self, fault: str) -> Iterator[list[Broke]]:
@@ -114,16 +112,16 @@ class Engineer:
         finally:
             self._working.clear()
 
-    def _say(self, answer: Answer) -> None:
+    def _say(self, answer: bytes) -> None:
         with self._speaking:
-            send(self._wire, answer)
+            self._wire.sendall(answer)
 
     def _tell_of_life(self) -> None:
         while self._working.wait():
             time.sleep(ALIVE_EVERY_S)
             if self._working.is_set():
                 try:
-                    self._say(Alive())
+                    self._say(encoded(Alive()))
                 except OSError:  # the server is gone, and an engine may take long to notice
                     os._exit(1)
 

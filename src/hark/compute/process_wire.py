@@ -82,10 +82,15 @@ _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
+def encoded(message: Question | Answer) -> bytes:
+    """As it is sent. Raises TypeError if it holds what cannot be."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(_HEAD, "big") + body
+
+
 def send(wire: socket.socket, message: Question | Answer, audio: Sequence[Audio] = ()) -> None:
     """Raises OSError if nobody is there."""
-    body = _encoder.encode(message)
-    wire.sendall(len(body).to_bytes(_HEAD, "big") + body)
+    wire.sendall(encoded(message))
     for samples in audio:
         wire.sendall(np.ascontiguousarray(samples, np.float32).data.cast("B"))
 

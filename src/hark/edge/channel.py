@@ -85,6 +85,10 @@ class Request(Struct, tag=True, frozen=True):
     """From the supervisor, with a socket: another gateway, which passes a request on (relay.py)."""
 
 
+class Return(Struct, tag=True, frozen=True):
+    """From a gateway that is leaving, with a socket: a client, for another one."""
+
+
 class Answer(Struct, tag=True, frozen=True):
     """From the supervisor, to an Enter of this number: what stands against it, and how many it allows."""
 
@@ -100,9 +104,9 @@ class Quiet(Struct, tag=True, frozen=True):
 
 
 Message: TypeAlias = (
-    Taken | Ready | Failed | Leaving | Load | Enter | Left | Pass | Connection | Request | Answer | Quiet
+    Taken | Ready | Failed | Leaving | Load | Enter | Left | Pass | Return | Connection | Request | Answer | Quiet
 )
-_WITH_SOCKET: Final = (Pass, Connection, Request)
+_WITH_SOCKET: Final = (Pass, Return, Connection, Request)
 
 
 class Channel:

@@ -34,6 +34,7 @@ from hark.edge.channel import (
     Ready,
     Refusal,
     Request,
+    Return,
 )
 from hark.edge.ids import new_id
 from hark.errors import RateLimitError
@@ -131,7 +132,7 @@ class Gateway:
 
     async def _greet(self, came: socket.socket) -> None:
         if self._adopt is None:
-            came.close()
+            self._channel.send(Return(), came)
             return
         try:
             await self._adopt(came)

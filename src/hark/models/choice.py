@@ -41,9 +41,9 @@ def chosen(candidates: Sequence[Candidate]) -> Choice:
 
 
 def choose(candidates: Sequence[Candidate], machine: Machine) -> Choice:
-    """For a CUDA GPU what suits one, if it is installed, pulled, and there is memory for it; else what suits a CPU;
-    else the fallback."""
-    gpu_mb = max(machine.gpus_mb, default=0)
+    """For a CUDA GPU (the first, which engines use) what suits one, if it is installed, pulled, and there is memory for
+    it; else what suits a CPU; else the fallback."""
+    gpu_mb = machine.gpus_mb[0] if machine.gpus_mb else 0
     ready = [candidate for candidate in candidates if candidate.installed and candidate.pulled]
     if best := _best([(one.suits.gpu, one) for one in ready], gpu_mb):
         return Choice(best.name, f"the best that is pulled for a CUDA GPU of {gpu_mb / 1024:.0f} GiB")

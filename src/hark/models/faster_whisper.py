@@ -18,7 +18,6 @@ from typing import Final
 from msgspec import Struct
 
 from hark.models.base import EngineModel, ModelSpec, Suits, Trait
-from hark.models.pull import models_folder
 from hark.models.whisper_engine import Whisper
 from hark.models.whisper_network import CPU_BATCH, GPU_BATCH, INSTALL, MODULES, VOCABULARIES, config, gpu_expected
 
@@ -66,8 +65,8 @@ SIZES: Final = (
 
 
 def plugin() -> list[EngineModel]:
-    """What this module offers under "hark.models": the sizes, and the folders of one's own."""
-    listed = [
+    """What this module offers under "hark.models": the sizes."""
+    return [
         _model(
             size.name,
             f"Whisper, {size.millions} million parameters.",
@@ -79,11 +78,11 @@ def plugin() -> list[EngineModel]:
         )
         for size in SIZES
     ]
-    return listed + found_in(models_folder())
 
 
 def found_in(folder: Path) -> list[EngineModel]:
-    """The Whispers in CTranslate2's format that lie in folders of one's own in `folder`, the models folder."""
+    """What this module offers under "hark.models.found": the Whispers in CTranslate2's format that lie in folders of
+    one's own in `folder`, the models folder."""
     known = {size.name for size in SIZES}
     try:
         inside = sorted(path for path in folder.iterdir() if (path / "model.bin").is_file() and path.name not in known)

@@ -41,13 +41,15 @@ class Kept(Struct, frozen=True):
 
 
 class Manifest(Struct):
-    """What lies in a model's folder. `absent`: optional files that the repository does not have."""
+    """What lies in a model's folder. `absent`: optional files that the repository does not have; `unasked`: those that
+    were not where the others came from, while the hub was not asked."""
 
     repo: str
     revision: str
     commit: str | None = None
     files: dict[str, Kept] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
+    unasked: list[str] = field(default_factory=list)
 
 
 class _Found(Struct, frozen=True):
@@ -64,7 +66,8 @@ def complete(entry: HubFiles, folder: Path, *, closely: bool = True) -> bool:
     pulled, and none of them unless `closely`."""
     manifest = _manifest(entry, folder / entry.name)
     return all(
-        name in manifest.absent or _untouched(manifest.files.get(name), folder / entry.name / name, closely)
+        name in (*manifest.absent, *manifest.unasked)
+        or _untouched(manifest.files.get(name), folder / entry.name / name, closely)
         for name in (*entry.files, *entry.optional)
     )
 
@@ -88,6 +91,10 @@ def mend(entry: HubFiles) -> str:
     )
 
 
+class _NotHereError(AbsentError):
+    """An optional file is not where the others came from, and the hub was not asked: a later pull asks again."""
+
+
 class _Pull:
     """One pull of one entry."""
 
@@ -105,6 +112,7 @@ class _Pull:
             self.manifest = _manifest(self.entry, self.place)
             if not complete(self.entry, self.place.parent, closely=False):
                 self.manifest.absent.clear()  # the repository may have got them
+            self.manifest.unasked.clear()
             wanted = (*self.entry.files, *self.entry.optional)
             for name in (name for name in wanted if name not in self.manifest.absent):
                 try:
@@ -113,7 +121,8 @@ class _Pull:
                     if name not in self.entry.optional:
                         tried = f"{self.hub.label}: {error}"
                         raise SourceError(f"Cannot get {self.entry.name}/{name}. Tried: {tried}") from None
-                    self.manifest.absent.append(name)
+                    unasked = isinstance(error, _NotHereError)
+                    (self.manifest.unasked if unasked else self.manifest.absent).append(name)
                     self._write_down()
         return pulled
 
@@ -132,14 +141,14 @@ class _Pull:
                 tried.append(f"{found.origin}: {error}")
         if self.source is not None:
             if name in self.entry.optional and not tried:
-                raise AbsentError
+                raise _NotHereError
             tried = tried or [f"folder {self.source}: holds no {self.entry.name}/{name}, and no {name}"]
         else:
             try:
                 return self._pulled(name, self._download(name, wanted), self.hub.label, damaged=damaged)
             except UnreachableError as error:
                 if name in self.entry.optional and self.elsewhere:
-                    raise AbsentError from error  # whoever filled the cache left it out
+                    raise _NotHereError from error  # whoever filled the cache left it out
                 tried.append(f"{self.hub.label}: {error}")
             except AbsentError:
                 raise
@@ -178,6 +187,9 @@ class _Pull:
                 if file.read(len(POINTER)) == POINTER:
                     raise SourceError(f"{found.path} only stands for the file; run `git lfs pull` in the clone")
             what, size = f"{self.entry.name}/{name}", found.path.stat().st_size
+        except OSError as error:
+            raise SourceError(f"{found.path} cannot be read ({error.strerror})") from error
+        try:
             self.progress(what, None, size)
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -272,7 +284,10 @@ def hugging_face_cache(entry: HubFiles, name: str) -> tuple[str, Path] | None:
     except (OSError, ValueError):
         commit = entry.revision
     path = repo / "snapshots" / commit / name
-    return (commit, path) if path.is_file() else None
+    try:
+        return (commit, path) if path.is_file() else None
+    except OSError:  # it is somebody else's
+        return None
 
 
 def _manifest(entry: HubFiles, place: Path) -> Manifest:

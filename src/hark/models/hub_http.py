@@ -76,9 +76,11 @@ class Hub:
         parts = urlsplit(endpoint.rstrip("/"))
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise OperatorError(f"HF_ENDPOINT: expected a URL such as {ENDPOINT}; got {endpoint!r}.")
+        if parts.username or parts.password:
+            raise OperatorError("HF_ENDPOINT: expected a URL without user and password. Set HF_TOKEN for a credential.")
         self.endpoint = endpoint.rstrip("/")
         self.offline = offline
-        self.label = parts.netloc.rpartition("@")[2]  # a password is nobody else's
+        self.label = parts.netloc
         self._page = f"{parts.scheme}://{self.label}{parts.path}"
         self._token = token
 

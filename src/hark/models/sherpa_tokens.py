@@ -6,6 +6,7 @@ is read and written in small ones, as transcripts all in capitals help nobody.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from hark.core.work import SAMPLE_RATE, Token
 LONGEST_S: Final = 0.24
 # The weight of a hotword, sherpa-onnx's own default.
 SCORE: Final = 1.5
+_SPECIAL: Final = re.compile(r"<.+>|#\d+")  # which spell nothing
 _WORD: Final = "\u2581"  # in front of a word, in a vocabulary
 
 
@@ -43,7 +45,8 @@ class Hotwords:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._letters = set("".join(vocabulary.symbols)) - {_WORD}
+        plain = (symbol for symbol in vocabulary.symbols if not _SPECIAL.fullmatch(symbol))
+        self._letters = set("".join(plain)) - {_WORD}
 
     def spelled(self, keywords: Sequence[str]) -> str:
         """Those that the vocabulary has letters for, one after another; one that it has not would undo them all."""

@@ -63,7 +63,9 @@ class Upstream:
                 "http://gpu:8000/v1."
             )
         url = address(str(told["upstream"]))
-        key = str(told["upstream_key"]) if told.get("upstream_key") else None
+        key = str(told.get("upstream_key") or "").strip() or None
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise OperatorError("--upstream-key: expected printable ASCII, as a header holds. It holds something else.")
         self._way = _way(url, key, str(told.get("upstream_model", "whisper-1")))
         self._where = f"{url.hostname}:{url.port}" if url.port else url.hostname
         self._patience_s = float(told.get("upstream_timeout_s", 30))

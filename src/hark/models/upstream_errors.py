@@ -19,6 +19,8 @@ from hark.errors import ModelError
 _LONGEST: Final = 200
 # Of those below 500: the request took too long to arrive, and too many requests (RFC 9110 and RFC 6585).
 _PASSING: Final = (408, 429)
+# OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH, whose messages name the host.
+_OTHER_NAME: Final = (62, 64)
 
 
 class UpstreamError(ModelError):
@@ -37,8 +39,9 @@ def out_of_time(seconds: float) -> UpstreamError:
 def broken(error: Exception, why: str = "") -> UpstreamError:
     """The connection could not be made, or broke; `why` says it better than the error, if it is given."""
     if isinstance(error, ssl.SSLCertVerificationError):
+        why = "it is for another name" if error.verify_code in _OTHER_NAME else error.verify_message
         return UpstreamError(
-            f"The upstream server shows a certificate that is not trusted: {error.verify_message}. If it is your own, "
+            f"The upstream server shows a certificate that is not trusted: {why}. If it is your own, "
             "name its certificate in SSL_CERT_FILE.",
             lasting=True,
         )

@@ -77,6 +77,8 @@ class Connections:
             content = response.read(MAX_BODY_BYTES + 1)
         if time.monotonic() >= until:  # what looks like the end of the body may be the cut
             raise TimeoutError
+        if response.length and len(content) <= MAX_BODY_BYTES:  # `read` does not mind a body that ends early
+            raise http.client.IncompleteRead(content, response.length)
         if response.isclosed() and connection.sock is not None:
             with self._lock:
                 self._idle.append(connection)

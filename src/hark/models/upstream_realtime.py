@@ -77,9 +77,10 @@ class _FaultError(Exception):
 
 
 class _Socket:
-    """One session. What it has been told last is `told`."""
+    """One session. What it has been told last is `told`, and `rate` is what it is asked to take."""
 
-    def __init__(self, url: str, key: str | None, tls: ssl.SSLContext | None, until: float) -> None:
+    def __init__(self, url: str, key: str | None, tls: ssl.SSLContext | None, until: float, rate: int) -> None:
+        self.rate = rate
         self.stack = ExitStack()
         self._socket = self.stack.enter_context(
             connect(
@@ -164,7 +165,7 @@ class Realtime:
             return self._idle.pop() if self._idle else None
 
     def _open(self, until: float) -> _Socket:
-        return _Socket(self._url, self._key, self._tls, until)
+        return _Socket(self._url, self._key, self._tls, until, self._rate)
 
     def _not_open(self, error: Exception, until: float) -> Exception:
         if time.monotonic() >= until:
@@ -178,7 +179,7 @@ class Realtime:
         """An UpstreamError that is returned leaves the session as it was; one that is raised does not."""
         try:
             self._tell(socket, utterance)
-            for chunk in self._wire(utterance.audio):
+            for chunk in _wire(utterance.audio, socket.rate):
                 socket.send("input_audio_buffer.append", audio=chunk)
             socket.send("input_audio_buffer.commit")
             item_id = socket.until("input_audio_buffer.committed").item_id
@@ -208,7 +209,7 @@ class Realtime:
             socket.until("session.created")
         while socket.told != wanted:
             heard = {
-                "format": {"type": "audio/pcm", "rate": self._rate},
+                "format": {"type": "audio/pcm", "rate": socket.rate},
                 "turn_detection": None,
                 "transcription": wanted,
             }
@@ -217,24 +218,24 @@ class Realtime:
             try:
                 socket.until("session.updated")
             except _FaultError as error:
-                if not (error.fault.param or "").endswith("rate") or self._rate == RATES[-1]:
+                if not (error.fault.param or "").endswith("rate") or socket.rate == RATES[-1]:
                     raise
-                self._rate = RATES[-1]
+                socket.rate = self._rate = RATES[-1]  # and those that come after begin with it
             else:
                 socket.told = wanted
 
     def _transcription(self, utterance: Utterance) -> dict[str, object]:
         return {"model": self._model, **hints(utterance, self._model)}
 
-    def _wire(self, audio: Audio) -> list[str]:
-        if self._rate != SAMPLE_RATE:
-            resampler = Resampler(SAMPLE_RATE, self._rate)
-            audio = np.concatenate((resampler.push(audio), resampler.tail()))
-        data = encode(audio, "pcm16")
-        return [
-            pybase64.b64encode_as_string(data[first : first + CHUNK_BYTES])
-            for first in range(0, len(data), CHUNK_BYTES)
-        ]
+
+def _wire(audio: Audio, rate: int) -> list[str]:
+    if rate != SAMPLE_RATE:
+        resampler = Resampler(SAMPLE_RATE, rate)
+        audio = np.concatenate((resampler.push(audio), resampler.tail()))
+    data = encode(audio, "pcm16")
+    return [
+        pybase64.b64encode_as_string(data[first : first + CHUNK_BYTES]) for first in range(0, len(data), CHUNK_BYTES)
+    ]
 
 
 def _from_start_of(start_ms: float, word: HeardWord) -> HeardWord:

@@ -33,6 +33,9 @@ CUT_STEP: Final = SAMPLE_RATE // 10
 POSITIONS: Final = 448  # that the decoder has, for what it is told and what it says
 CONTEXT_TOKENS: Final = POSITIONS // 2 - 1  # at most, of what it is told; the last of them
 KEYWORD_TOKENS: Final = CONTEXT_TOKENS // 2
+# No token of Whisper's has more letters than some tens, so what is longer than these has no room.
+KEYWORD_LETTERS: Final = 1_000
+PROMPT_LETTERS: Final = 10_000
 # Few languages take so many tokens a second, none more for long. In steps, so that few batches fall apart by them.
 TOKENS_PER_SECOND: Final = 15
 SPARE_TOKENS: Final = 24
@@ -124,14 +127,15 @@ def best(attempts: Sequence[Attempt]) -> Attempt:
 def context(encode: Callable[[str], list[int]], prompt: str | None, keywords: Sequence[str]) -> tuple[list[int], str]:
     """What Whisper is told was said before (ids, and the same as text): first the keywords, as faster-whisper puts its
     hotwords, then the prompt, of which the last counts most and so is kept."""
-    words = [word.strip() for word in keywords if word.strip()]
-    said = (prompt or "").strip()
+    said = (prompt or "").strip()[-PROMPT_LETTERS:]
     ids: list[int] = []
-    while words:  # whole ones, as many as there is room for
-        ids = encode(f" {', '.join(words)}.") if said else encode(f" {', '.join(words)}")
-        if len(ids) <= KEYWORD_TOKENS:
+    words: list[str] = []
+    for word in (word.strip() for word in keywords if word.strip()):  # whole ones, as many as there is room for
+        wanted = [*words, word]
+        more = encode(f" {', '.join(wanted)}{'.' if said else ''}") if len(word) <= KEYWORD_LETTERS else None
+        if more is None or len(more) > KEYWORD_TOKENS:
             break
-        words.pop()
+        ids, words = more, wanted
     before = encode(f" {said}") if said else []
     return ids + before[-(CONTEXT_TOKENS - len(ids)) :], " ".join((*words, said))
 

@@ -39,11 +39,13 @@ class Speakers:
 
     def __init__(self) -> None:
         self._sums: dict[str, Vector] = {}  # label -> the sum of its vectors, each of length 1, by seconds
+        self._names: set[str] = set()  # of people who are known, whatever is known of them
         self._last: str | None = None
         self._letters = 0
 
     def know(self, name: str, vector: Vector | None, seconds: float) -> None:
         """This is how the speaker of this name sounds."""
+        self._names.add(name)
         direction = _direction(vector)
         if direction is not None:
             self._sums[name] = direction * np.float32(seconds)
@@ -69,7 +71,7 @@ class Speakers:
         while True:
             number, self._letters = self._letters, self._letters + 1
             label = _LETTERS[number % 26] * (1 + number // 26)
-            if label not in self._sums:
+            if label not in self._sums and label not in self._names:
                 return label
 
 
