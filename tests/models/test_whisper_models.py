@@ -105,16 +105,15 @@ def test_every_size_has_its_files_and_is_offered():
         assert size.name in hub_files.HUB_FILES
 
 
-def test_a_folder_with_a_whisper_is_a_model_of_its_name(folder, monkeypatch, tmp_path):
+def test_a_folder_with_a_whisper_is_a_model_of_its_name(folder, tmp_path):
     shutil.copytree(folder / NAME, tmp_path / "my-whisper")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "model.bin").touch()
     (tmp_path / "broken").mkdir()
     for name in ("model.bin", "config.json", "vocabulary.json"):
         (tmp_path / "broken" / name).write_text("[")
-    monkeypatch.setenv("HARK_MODELS_DIR", str(tmp_path))
-    own = {model.spec.name: model for model in faster_whisper.plugin()}
-    assert own.keys() - MODELS.keys() == {"my-whisper"}
+    own = {model.spec.name: model for model in faster_whisper.found_in(tmp_path)}
+    assert own.keys() == {"my-whisper"}
     assert own["my-whisper"].spec.files == ()
     engine = own["my-whisper"].load(LoadOptions(tmp_path))
     assert engine.transcribe([Utterance(QUIET)])[0].text == HELLO

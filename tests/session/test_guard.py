@@ -143,6 +143,8 @@ def test_who_says_the_same_again_and_again_is_heard(times):
 
 @given(st.lists(st.sampled_from("abc"), max_size=40))
 @example(["a"] * 40)
+@example([*"ababababcccc"] * 4)
+@example(([*"abc"] * 3 + ["a"] * 4) * 4)
 def test_no_loop_is_left_in_what_is_too_fast(said):
     """At no length, and what is cut has at least that many repetitions."""
     text = " ".join(said)

@@ -107,11 +107,14 @@ def without_echo(hypothesis: Hypothesis, voice: Voice, hints: Hints) -> Hypothes
 
 def without_loops(hypothesis: Hypothesis, voice: Voice) -> Hypothesis:
     """With what is said over and over said once, if nobody can have said all of it in the time."""
-    text = _whole(hypothesis)
-    if not too_fast(text, voice):
+    if not too_fast(_whole(hypothesis), voice):
         return hypothesis
-    said = words(text)
-    return _without(hypothesis, said, list(_repeats([word.key for word in said])))
+    while True:  # what a loop leaves behind may be one round of a longer one
+        said = words(_whole(hypothesis))
+        repeated = list(_repeats([word.key for word in said]))
+        if not repeated:
+            return hypothesis
+        hypothesis = _without(hypothesis, said, repeated)
 
 
 def too_fast(text: str, voice: Voice) -> bool:
