@@ -1,5 +1,6 @@
 # Everything a developer or CI runs. Needs Python 3.11+, make and a package index; test-clients and test-browser also npm.
 PYTHON ?= python3
+WORKERS ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 NODE   := tests/clients/node
@@ -40,8 +41,9 @@ check: $(VENV)/.dev  ## lint, formatting, types, layering
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: dev  ## the tests
-	$(BIN)/pytest
+# Most tests wait for audio that is played in real time; so two of them at once take half as long, on two cores too.
+test: dev  ## the tests, two at a time; WORKERS=N for more
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 # Each kind of client has an environment of its own. Node itself comes with this one, for the SDK wants a newer one than
 # most machines have; npm runs no package's scripts, and keeps what it fetched in .clients/.

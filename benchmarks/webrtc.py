@@ -17,10 +17,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import fractions
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -28,14 +28,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from aiortc import MediaStreamTrack
 
 from accuracy import machine
 from hark.app import running
 from hark.audio.files import read_audio
 from hark.bench.scoring import Score, score
+from hark.bench.webrtc import Call, calls_url, packets, silence
 from hark.client import connect, stream
 from hark.config import Settings
 from hark.core.settings import TurnDetectionPatch
@@ -44,13 +43,13 @@ from hark.models.pull import models_folder
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
-from calling import Caller  # a client that the tests have too
-from relay import Relay
+from relay import Relay  # a bad network, which the tests have too
 
 RATE = 48_000
 FRAME = RATE // 50
 TAIL_S = 1.0
 PATIENCE_S = 30
+SESSION = json.dumps({"type": "transcription", "audio": {"input": {"turn_detection": {"type": "server_vad"}}}})
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 FAILED = "conversation.item.input_audio_transcription.failed"
 COMMITTED = "input_audio_buffer.committed"
@@ -79,64 +78,71 @@ def main() -> None:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
-class Packets(MediaStreamTrack):  # type: ignore[misc]
-    """Packets that were encoded before, one every 20 ms, then silence; over and over if they `repeat`."""
+class Talker:
+    """One call: packets that were encoded before, one every 20 ms, then silence; over and over if they `repeat`."""
 
-    kind = "audio"
-
-    def __init__(self, packets: list[bytes], *, repeat: bool = False) -> None:
-        super().__init__()
-        self.packets = packets
+    def __init__(self, url: str, said: list[bytes], *, repeat: bool = False) -> None:
+        self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.call = Call(calls_url(url), None, None, lambda text, _: self.events.put_nowait(json.loads(text)))
+        self.said = said
         self.repeat = repeat
         self.at = 0
-        self.speaking = asyncio.Event()
-        self._sent = 0
-        self._began = 0.0
+        self.speaking = False
+        self._talking: asyncio.Task[None] | None = None
 
-    async def recv(self) -> av.Packet:
-        loop = asyncio.get_running_loop()
-        self._began = self._began or loop.time()
-        await asyncio.sleep(max(0.0, self._began + self._sent * 0.02 - loop.time()))
-        content = SILENCE
-        if self.speaking.is_set() and (self.repeat or self.at < len(self.packets)):
-            content = self.packets[self.at % len(self.packets)]
-            self.at += 1
-        packet = av.Packet(content)
-        packet.pts, packet.time_base = self._sent * FRAME, fractions.Fraction(1, RATE)
-        self._sent += 1
-        return packet
+    async def open(self, relay: Relay | None = None) -> None:
+        if relay is None:
+            await self.call.open([SESSION])
+        else:
+            # Without addresses in the offer, or the server would find a way around the relay.
+            offer = re.sub(r"a=(candidate:|end-of-candidates)[^\r\n]*\r\n", "", await self.call.offer())
+            await self.call.answer(await relay.between(await self.call.ask(offer, SESSION)))
+        self._talking = asyncio.create_task(self._talk())
+
+    async def _talk(self) -> None:
+        began, sent = time.monotonic(), 0
+        while True:
+            await asyncio.sleep(max(0.0, began + sent * 0.02 - time.monotonic()))
+            content = SILENCE
+            if self.speaking and (self.repeat or self.at < len(self.said)):
+                content = self.said[self.at % len(self.said)]
+                self.at += 1
+            self.call.write(content)
+            sent += 1
+
+    async def next(self) -> dict[str, Any]:
+        return await asyncio.wait_for(self.events.get(), PATIENCE_S)
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.call.say(json.dumps({"type": kind, **fields}))
+
+    async def close(self) -> None:
+        if self._talking is not None:
+            self._talking.cancel()
+        await self.call.close()
 
 
 def encoded(audio: np.ndarray[Any, np.dtype[np.float32]]) -> list[bytes]:
     """48 kHz as Opus packets of 20 ms."""
-    coder = av.CodecContext.create("libopus", "w")
-    coder.bit_rate, coder.format, coder.layout, coder.sample_rate = 32_000, "s16", "mono", RATE
-    coder.options = {"application": "voip", "fec": "1", "packet_loss": "5", "frame_duration": "20"}
     whole = np.pad(audio, (0, -len(audio) % FRAME))
-    packets: list[bytes] = []
-    for at in range(0, len(whole), FRAME):
-        pcm = (np.clip(whole[at : at + FRAME], -1, 1) * 32767).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
-        frame.sample_rate, frame.pts = RATE, at
-        packets += [bytes(packet) for packet in coder.encode(frame)]
-    return packets
+    return packets((np.clip(whole, -1, 1) * 32767).astype(np.int16))
 
 
-SILENCE = encoded(np.zeros(10 * FRAME, np.float32))[-1]
+SILENCE = silence()
 
 
 # ---- load ----------------------------------------------------------------------------------------------------------
 
 
 async def measure_load(options: argparse.Namespace) -> dict[str, Any]:
-    packets = encoded(np.pad(read_audio(models_folder(None) / "samples" / "beckett.wav", RATE), (0, RATE)))
+    said = encoded(np.pad(read_audio(models_folder(None) / "samples" / "beckett.wav", RATE), (0, RATE)))
     with _process() as (pid, url):
-        calls = [Caller(url, voice=Packets(packets, repeat=True)) for _ in range(options.calls)]
+        calls = [Talker(url, said, repeat=True) for _ in range(options.calls)]
         began = _cpu_s(pid)
         for number, call in enumerate(calls):
-            await call.call()
-            call.voice.at = number * len(packets) // len(calls)
-            call.voice.speaking.set()
+            await call.open()
+            call.at = number * len(said) // len(calls)
+            call.speaking = True
         setup_s = _cpu_s(pid) - began
         await asyncio.sleep(3)
         cpu, wall = _cpu_s(pid), time.monotonic()
@@ -158,9 +164,10 @@ async def measure_load(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _count(call: Caller) -> int:
-    events = [call.events.get_nowait() for _ in range(call.events.qsize())]
-    assert not any(event is None or event["type"] == "error" for event in events), "a call broke off"
+def _count(talker: Talker) -> int:
+    events = [talker.events.get_nowait() for _ in range(talker.events.qsize())]
+    assert talker.call.closed is None, f"a call broke off: {talker.call.closed}"
+    assert not any(event["type"] == "error" for event in events), "a call broke off"
     return sum(event["type"] == COMPLETED for event in events)
 
 
@@ -235,20 +242,23 @@ async def by_socket(url: str, path: Path) -> str:
 
 
 async def by_call(url: str, path: Path, options: argparse.Namespace, seed: int) -> tuple[str, int]:
-    voice = Packets(encoded(read_audio(path, RATE)))
+    talker = Talker(url, encoded(read_audio(path, RATE)))
     relay = Relay(random.Random(seed).randrange(1 << 30))
-    async with Caller(url, voice=voice) as call:
-        await call.call(relay=relay)
-        await call.until("session.created")
+    try:
+        await talker.open(relay)
+        while (await talker.next())["type"] != "session.created":
+            pass
         relay.loss, relay.jitter_s = options.loss, options.jitter_ms / 1000
-        voice.speaking.set()
-        await asyncio.sleep(len(voice.packets) / 50 + TAIL_S)
+        talker.speaking = True
+        await asyncio.sleep(len(talker.said) / 50 + TAIL_S)
         lost, relay.loss, relay.jitter_s = relay.lost, 0.0, 0.0
-        call.send("session.update", session={"type": "transcription", "audio": {"input": {"turn_detection": None}}})
-        call.send("input_audio_buffer.commit")  # ends a turn that is open
-        events = [await asyncio.wait_for(call.events.get(), PATIENCE_S)]
+        talker.send("session.update", session={"type": "transcription", "audio": {"input": {"turn_detection": None}}})
+        talker.send("input_audio_buffer.commit")  # ends a turn that is open
+        events = [await talker.next()]
         while not _told(events):
-            events.append(await asyncio.wait_for(call.events.get(), PATIENCE_S))
+            events.append(await talker.next())
+    finally:
+        await talker.close()
     relay.close()
     return " ".join(event["transcript"] for event in events if event["type"] == COMPLETED), lost
 

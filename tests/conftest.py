@@ -1,6 +1,7 @@
 """What tests of several floors share: servers that live as long as the test run, and recordings."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -26,6 +27,12 @@ def nobody_elses_keys(tmp_path_factory):
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
 
 
+def stop_all(servers):
+    """Beside each other, for each lets go of its clients first."""
+    with ThreadPoolExecutor(max_workers=max(1, len(servers))) as pool:
+        list(pool.map(lambda server: server.stop(), servers.values()))
+
+
 @pytest.fixture(scope="session")
 def serve():
     """Gives the server that runs with these options, and starts it if need be."""
@@ -38,8 +45,7 @@ def serve():
         return servers[key]
 
     yield serving
-    for server in servers.values():
-        server.stop()
+    stop_all(servers)
 
 
 @pytest.fixture
@@ -60,8 +66,7 @@ def pretend():
         return pretenders[key]
 
     yield pretending
-    for pretender in pretenders.values():
-        pretender.stop()
+    stop_all(pretenders)
 
 
 @pytest.fixture

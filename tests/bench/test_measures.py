@@ -5,7 +5,7 @@ import math
 import pytest
 
 from hark.bench.heard import Started, Stopped, Transcript, Trouble, Words
-from hark.bench.measures import Played, answers, late_turns, percentile, sum_up
+from hark.bench.measures import Packing, Played, answers, late_turns, percentile, sum_up
 from hark.bench.schedule import Script, Turn
 
 # Two clips: speech ends at 2 s and at 7 s; the second begins at 4 s.
@@ -52,6 +52,25 @@ def test_latencies_count_from_the_end_of_speech():
     assert (sums.words.wrong, sums.words.units) == (1, 4)
     assert sums.carried(1.0)
     assert not sums.carried(0.45)
+
+
+def test_of_packets_they_count_from_the_one_that_carries_the_end_of_speech():
+    """The last sample is number 31,999, and the codec is 104 behind; packet number 100 holds 32,000 to 32,319."""
+    arrivals = tuple(0.02 * (number + 1) for number in range(500))
+    sent = [ZERO + at for at in arrivals]
+    sent[100] += 0.015  # it was late
+    session = played(*GOOD, packing=Packing(320, 104), sent=sent)
+    session.script = Script(SCRIPT.turns, (), arrivals)
+    assert summed(session).final == pytest.approx([102.5 - 102.035, 107.4 - 107.02])
+    assert summed(session).stopped == pytest.approx([102.4 - 102.035, 107.35 - 107.02])
+    session.packing = Packing(320, 0)
+    assert summed(session).final[0] == pytest.approx(102.5 - 102.0)
+
+
+def test_a_packet_that_has_not_left_is_due_when_the_script_says():
+    session = played(packing=Packing(320, 104), sent=[ZERO + 0.02] * 10)
+    session.script = Script(SCRIPT.turns, (), tuple(0.02 * (number + 1) for number in range(500)))
+    assert [late_turns(session, at, 1.0) for at in (103.0, 103.05, 108.05)] == [0, 1, 2]
 
 
 def test_a_clip_that_a_server_cuts_counts_to_its_last_part():

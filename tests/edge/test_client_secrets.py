@@ -145,7 +145,7 @@ def test_one_secret_opens_several_sessions_and_no_update_comes_unasked(keyed):
             assert wire.ask("session.update", session={"audio": {"input": {"turn_detection": VOICED}}})["type"] == (
                 "session.updated"
             )
-            assert wire.hear("alpha", "bravo") == "alpha bravo"
+            assert wire.hear("alpha", "bravo", pause_s=0.8) == "alpha bravo"
 
 
 def test_the_connection_may_say_otherwise(keyed):

@@ -26,20 +26,32 @@ WINDOW_S: Final = WINDOW_SAMPLES / SAMPLE_RATE
 HELD_BACK_S: Final = 0.002
 
 
+class Packing(Struct, frozen=True):
+    """Frames that are packets of a codec: how many samples each holds, and by how many the codec is late."""
+
+    samples: int
+    delay: int
+
+
 class Played(Struct):
     """One session. `zero` is when its first sample was spoken; `sent` when each frame left, `lateness` how long after
     it should have, `backlog_s` the most audio that lay unsent."""
 
     script: Script
     zero: float = 0.0
+    packing: Packing | None = None
     sent: list[float] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
     backlog_s: float = 0.0
     heard: list[Heard] = field(default_factory=list)
 
-    def when(self, sample: int) -> float:
-        """When this sample was spoken."""
-        return self.zero + sample / SAMPLE_RATE
+    def ended(self, turn: Turn) -> float:
+        """When the speech of a turn ended: when its last sample was spoken or, of a codec, when the packet left that
+        carries it; before it has, when it is due."""
+        if self.packing is None:
+            return self.zero + turn.speech_end / SAMPLE_RATE
+        number = (turn.speech_end - 1 + self.packing.delay) // self.packing.samples
+        return self.sent[number] if number < len(self.sent) else self.zero + self.script.arrivals[number]
 
 
 class Answered(Struct):
@@ -127,10 +139,10 @@ def answers(played: Played) -> list[Answered]:
             end_s = items[news.item].end_s if news.item else news.end_s
             answer = next(untimed, None) if end_s is None else _within(found, end_s)
             if answer is not None:
-                answer.final_s = news.at - played.when(answer.turn.speech_end)
+                answer.final_s = news.at - played.ended(answer.turn)
                 answer.texts.append(news.text)
         elif isinstance(news, Stopped) and (answer := _within(found, news.end_s)) is not None:
-            answer.stopped_s = news.at - played.when(answer.turn.speech_end)
+            answer.stopped_s = news.at - played.ended(answer.turn)
     return found
 
 
@@ -197,6 +209,6 @@ def _words(turns: Iterable[Answered], transcripts: Sequence[str | None]) -> Scor
 def late_turns(played: Played, now: float, limit_s: float) -> int:
     """How many turns of a session are late by now, answered or not."""
     return sum(
-        limit_s < (answer.final_s if math.isfinite(answer.final_s) else now - played.when(answer.turn.speech_end))
+        limit_s < (answer.final_s if math.isfinite(answer.final_s) else now - played.ended(answer.turn))
         for answer in answers(played)
     )

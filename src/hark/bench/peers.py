@@ -15,7 +15,7 @@ import numpy as np
 
 from hark.audio.formats import encode as wire
 from hark.bench.heard import Heard, Transcript, Trouble, Words
-from hark.bench.protocols import Dialect, Message, OpenAI, Sending, frames_of, websocket_url
+from hark.bench.protocols import Dialect, Message, OpenAI, OverWebSocket, Sending, frames_of, websocket_url
 from hark.core.work import SAMPLE_RATE, Audio
 
 # What is around a stretch of speech when a client cuts it out: as much as Hark itself gives to a model.
@@ -23,7 +23,7 @@ LEAD: Final = SAMPLE_RATE * 3 // 10
 TAIL: Final = SAMPLE_RATE * 96 // 1000
 
 
-class _Plain:
+class _Plain(OverWebSocket):
     """Audio as float32, no ceremony."""
 
     def __init__(self, sending: Sending) -> None:

@@ -18,10 +18,9 @@ from websockets.exceptions import InvalidHandshake
 
 from hark.bench.clips import Clip
 from hark.bench.heard import Trouble
-from hark.bench.measures import Played, answers, late_turns
+from hark.bench.measures import Packing, Played, answers, late_turns
 from hark.bench.protocols import Dialect, Message, Sending
 from hark.bench.schedule import PAUSE, Length, Plan, Script, script
-from hark.bench.socket import Socket, masked
 from hark.core.work import SAMPLE_RATE, Audio
 
 OPENING = 32  # handshakes at once
@@ -55,10 +54,10 @@ class Stock:
             for audio, clip in zip(sounds, clips, strict=True)
         ]
         pause = target.dialect.encode(_noise(sending.frame_samples), None, sending)
-        self._frames = {PAUSE: _on_wire(pause)}
+        self._frames = {PAUSE: _on_wire(pause, target)}
         for number, (audio, clip) in enumerate(zip(sounds, clips, strict=True)):
             stretch = (clip.voiced[0][0], clip.speech_end)
-            self._frames[number] = _on_wire(target.dialect.encode(audio, stretch, sending))
+            self._frames[number] = _on_wire(target.dialect.encode(audio, stretch, sending), target)
 
     def frames(self, played: Script) -> list[bytes | None]:
         return [self._frames[clip][number] for clip, number in played.frames]
@@ -75,8 +74,8 @@ def _noise(samples: int) -> Audio:
     return (NOISE * np.random.default_rng(0).standard_normal(samples)).astype(np.float32)
 
 
-def _on_wire(messages: Sequence[Message | None]) -> list[bytes | None]:
-    return [None if message is None else masked(message) for message in messages]
+def _on_wire(messages: Sequence[Message | None], target: Target) -> list[bytes | None]:
+    return [None if message is None else target.dialect.on_wire(message) for message in messages]
 
 
 class _Session:
@@ -84,11 +83,9 @@ class _Session:
 
     def __init__(self, target: Target, played: Played, frames: list[bytes | None]) -> None:
         self.played = played
-        self._target = target
         self._dialect = target.dialect(target.sending)
         self._loop = asyncio.get_running_loop()
-        self._url = target.dialect.url(target.url)
-        self._socket = Socket(self._url, target.api_key, self._hear)
+        self._line = self._dialect.line(target.dialect.url(target.url), target.api_key, target.tls, self._hear)
         self._ready = asyncio.Event()
         self._frames = frames
         self._next = 0
@@ -99,9 +96,7 @@ class _Session:
     async def open(self) -> bool:
         """Whether there is a session now; if not, the reason is among what was heard."""
         try:
-            await self._socket.open(self._url, self._target.tls)
-            for message in self._dialect.greeting():
-                self._socket.write(masked(message))
+            await self._line.open(self._dialect.greeting())
             if not self._dialect.ready:
                 async with asyncio.timeout(30):
                     await self._ready.wait()
@@ -118,19 +113,24 @@ class _Session:
         """Whether all has been said, or never will be."""
         return self._over or self._next == len(self._frames)
 
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self._over or (self.spoken and all(answer.texts for answer in answers(self.played)))
+
     def start(self, zero: float) -> None:
         self.played.zero = zero + self.played.script.offset
         self._schedule()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._socket.close()
+        await self._line.close()
 
     def notice_close(self) -> None:
         """A connection that the server ended while audio was to be sent is told once."""
-        if self._socket.closed is not None and not self.spoken:
-            self._say(self._socket.closed)
+        if self._line.closed is not None and not self.spoken:
+            self._say(self._line.closed)
 
     def _say(self, message: str) -> None:
         self.played.heard.append(Trouble(time.monotonic(), "", message))
@@ -151,14 +151,14 @@ class _Session:
         played.lateness.append(now - due)
         frame = self._frames[self._next]
         if frame is not None:
-            self._socket.write(frame)
-            played.backlog_s = max(played.backlog_s, self._socket.backlog / self._bytes_per_s)
+            self._line.write(frame)
+            played.backlog_s = max(played.backlog_s, self._line.backlog / self._bytes_per_s)
         self._next += 1
         if self._next < len(self._frames):
             self._schedule()
         else:
             for message in self._dialect.farewell():
-                self._socket.write(masked(message))
+                self._line.write(self._dialect.on_wire(message))
 
 
 async def play(
@@ -176,7 +176,9 @@ async def play(
     `scripts` are played instead of those that the plan gives. Answers that have not come `patience_s` after the last
     audio are not waited for."""
     said = scripts or [script(plan, stock.lengths, number) for number in range(sessions)]
-    talkers = [_Session(target, Played(one), stock.frames(one)) for one in said]
+    delay = target.dialect.codec_delay
+    packing = None if delay is None else Packing(target.sending.frame_samples, delay)
+    talkers = [_Session(target, Played(one, packing=packing), stock.frames(one)) for one in said]
     try:
         gate = asyncio.Semaphore(OPENING)
 
@@ -192,8 +194,7 @@ async def play(
         if any(there):
             await _wait(talkers, zero + plan.seconds, limit_s, patience_s, on_second)
     finally:
-        for talker in talkers:
-            talker.stop()
+        await asyncio.gather(*(talker.stop() for talker in talkers))
     return [talker.played for talker in talkers]
 
 
@@ -206,8 +207,7 @@ async def _wait(
         await asyncio.to_thread(on_second)
         if limit_s is not None and await _hopeless(talkers, limit_s):
             return
-        spoken = all(talker.spoken for talker in talkers)
-        if spoken and all(answer.texts for talker in talkers for answer in answers(talker.played)):
+        if all(talker.done for talker in talkers):
             return
         await asyncio.sleep(min(LOOK_EVERY_S, max(0.05, end - time.monotonic())))
 

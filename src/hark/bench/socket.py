@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -31,29 +31,41 @@ def masked(message: str | bytes) -> bytes:
 
 
 class Socket(asyncio.Protocol):
-    """One connection. `on_message` is called with each message and the time at which it came, `on_close` with a
-    reason."""
+    """One connection. `on_message` is called with each message and the time at which it came."""
 
-    def __init__(self, url: str, api_key: str | None, on_message: Callable[[str | bytes, float], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        tls: ssl.SSLContext | None,
+        on_message: Callable[[str | bytes, float], None],
+    ) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed: str | None = None
         self._on_message = on_message
+        self._url = url
+        self._tls = tls
         self._protocol = ClientProtocol(parse_uri(url), max_size=None)
         self._key = api_key
         self._transport: asyncio.Transport | None = None
         self._parts: list[bytes] = []
         self._text = True
 
-    async def open(self, url: str, tls: ssl.SSLContext | None) -> None:
+    async def open(self, greeting: Iterable[str | bytes]) -> None:
         """Raises OSError, TimeoutError, or websockets' InvalidHandshake."""
-        where = urlsplit(url)
+        where = urlsplit(self._url)
         secure = where.scheme == "wss"
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(OPEN_SECONDS):
             await loop.create_connection(
-                lambda: self, where.hostname or "", where.port or (443 if secure else 80), ssl=tls if secure else None
+                lambda: self,
+                where.hostname or "",
+                where.port or (443 if secure else 80),
+                ssl=self._tls if secure else None,
             )
             await self.opened
+        for message in greeting:
+            self.write(masked(message))
 
     @property
     def backlog(self) -> int:
@@ -65,7 +77,7 @@ class Socket(asyncio.Protocol):
         if self._transport is not None and self.closed is None:
             self._transport.write(frames)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
 

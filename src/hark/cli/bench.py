@@ -26,7 +26,7 @@ from hark.bench.measures import LATE_S, percentile
 from hark.bench.peers import DIALECTS
 from hark.bench.player import Stock, Target
 from hark.bench.processes import serving
-from hark.bench.protocols import Sending
+from hark.bench.protocols import Dialect, Sending
 from hark.bench.ramp import Ramp
 from hark.bench.schedule import Plan
 from hark.cli import trust
@@ -37,6 +37,11 @@ from hark.core.work import SAMPLE_RATE
 from hark.errors import CallerError, HarkError
 from hark.models.pull import missing, models_folder
 
+TRANSPORTS: Final = ("websocket", "webrtc")
+# What is in a message, and in a packet, if nobody says.
+MESSAGE_MS: Final = 100
+PACKET_MS: Final = 20
+RATE: Final = 24_000
 FAILED: Final = 1
 WRONG_USE: Final = 2
 MOST: Final = 4_096
@@ -50,9 +55,10 @@ ROWS: Final[tuple[tuple[str, Callable[[Level], Sequence[float]]], ...]] = (
 
 
 class Asked(Struct, frozen=True):
-    """The command, checked."""
+    """The command."""
 
     plan: Plan
+    dialect: type[Dialect]
     sending: Sending
     limit: Limit
     sessions: int | None
@@ -74,6 +80,9 @@ def bench_command(
     protocol: Annotated[
         str, Parameter(help="What the server speaks: openai, sherpa, sherpa-offline, vosk or whisperlive.")
     ] = "openai",
+    transport: Annotated[
+        str, Parameter(help="How sessions are connected: websocket or, for openai, webrtc.")
+    ] = "websocket",
     model: Annotated[str | None, Parameter(help="Transcribe with this model.")] = None,
     language: Annotated[str | None, Parameter(help="The language spoken, such as en.")] = None,
     sessions: Annotated[
@@ -86,9 +95,13 @@ def bench_command(
     ] = 95,
     seconds: Annotated[float, Parameter(help="Length of each session.")] = 30,
     silence_ms: Annotated[int, Parameter(help="A turn ends after this much silence.")] = 300,
-    frame_ms: Annotated[int, Parameter(help="Audio in a message.")] = 100,
-    rate: Annotated[int, Parameter(help="Samples a second on the wire, for openai: 8000 to 48000.")] = 24_000,
-    jitter_ms: Annotated[int, Parameter(help="A message comes late by up to this much.")] = 20,
+    frame_ms: Annotated[
+        int | None, Parameter(help="Audio in a message, or in a packet of WebRTC. Default: 100, and 20.")
+    ] = None,
+    rate: Annotated[
+        int | None, Parameter(help="Samples a second in messages for openai: 8000 to 48000. Default: 24000.")
+    ] = None,
+    jitter_ms: Annotated[int, Parameter(help="A message or packet comes late by up to this much.")] = 20,
     seed: Annotated[int, Parameter(help="Order of clips, pauses and jitter are drawn from this.")] = 0,
     kind: Annotated[str | None, Parameter(help="Take clips of this kind only, where a manifest says kinds.")] = None,
     pid: Annotated[int | None, Parameter(help="The server's process, if it runs here: for CPU and memory.")] = None,
@@ -98,19 +111,18 @@ def bench_command(
     """Measure a server under load: how many sessions it carries, and how long their transcripts take."""
     console, progress = Console(highlight=False), Console(stderr=True, highlight=False)
     try:
-        asked = _checked(
+        dialect = _dialect(protocol, transport, rate, url)
+        if frame_ms is None:
+            frame_ms = MESSAGE_MS if transport == "websocket" else PACKET_MS
+        asked = Asked(
             Plan(seconds, SAMPLE_RATE * frame_ms // 1000, jitter_s=jitter_ms / 1000, seed=seed),
-            Sending(model, language, silence_ms, rate, SAMPLE_RATE * frame_ms // 1000),
+            dialect,
+            Sending(model, language, silence_ms, RATE if rate is None else rate, SAMPLE_RATE * frame_ms // 1000),
             Limit(limit_ms / 1000, percentile_of / 100),
             sessions,
             start,
         )
-        if protocol not in DIALECTS:
-            raise CallerError(f"Expected --protocol to be one of {', '.join(DIALECTS)}; got {protocol!r}.")
-        if protocol != "openai" and url is None:
-            raise CallerError(f"Expected --url with the address of a server that speaks {protocol}.")
-        if url is not None:
-            DIALECTS[protocol].url(url)
+        _check(asked)
         clips = _clips(folder, Wanted(kind=kind))
         longest = max(len(clip.audio) for clip in clips) / SAMPLE_RATE
         least = longest + asked.plan.pauses[1]
@@ -123,7 +135,7 @@ def bench_command(
     async def work() -> list[Level]:
         async with _server(url, api_key, pid) as (address, key, process):
             tls = trust.nobody() if insecure else trust.usual(Settings())
-            target = Target(address, DIALECTS[protocol], asked.sending, key, tls)
+            target = Target(address, dialect, asked.sending, key, tls)
             return await _measure(target, Stock(clips, target), asked, process, progress)
 
     try:
@@ -135,11 +147,34 @@ def bench_command(
     return _report(levels, asked, console, progress, Files(json_file, svg))
 
 
-def _checked(plan: Plan, sending: Sending, limit: Limit, sessions: int | None, start: int) -> Asked:
+def _dialect(protocol: str, transport: str, rate: int | None, url: str | None) -> type[Dialect]:
     """Raises CallerError."""
+    if protocol not in DIALECTS:
+        raise CallerError(f"Expected --protocol to be one of {', '.join(DIALECTS)}; got {protocol!r}.")
+    if transport not in TRANSPORTS:
+        raise CallerError(f"Expected --transport to be one of {', '.join(TRANSPORTS)}; got {transport!r}.")
+    dialect: type[Dialect] = DIALECTS[protocol]
+    if transport == "webrtc":
+        if protocol != "openai":
+            raise CallerError(f"Expected --transport webrtc with --protocol openai alone; got {protocol!r}.")
+        if rate is not None:
+            raise CallerError("Expected no --rate with --transport webrtc: its audio is Opus, at 48000.")
+        from hark.bench.webrtc import Calls  # noqa: PLC0415 - aiortc takes half a second, and few need it
+
+        dialect = Calls
+    if protocol != "openai" and url is None:
+        raise CallerError(f"Expected --url with the address of a server that speaks {protocol}.")
+    if url is not None:
+        dialect.url(url)
+    return dialect
+
+
+def _check(asked: Asked) -> None:
+    """Raises CallerError."""
+    plan, sending, limit = asked.plan, asked.sending, asked.limit
     for name, value, least, most in (
-        ("--sessions", 1 if sessions is None else sessions, 1, MOST),
-        ("--start", start, 1, MOST),
+        ("--sessions", 1 if asked.sessions is None else asked.sessions, 1, MOST),
+        ("--start", asked.start, 1, MOST),
         ("--limit-ms", 1000 * limit.seconds, 1, 60_000),
         ("--percentile", 100 * limit.share, 1, 100),
         ("--silence-ms", sending.silence_ms, 1, 10_000),
@@ -149,7 +184,10 @@ def _checked(plan: Plan, sending: Sending, limit: Limit, sessions: int | None, s
     ):
         if not least <= value <= most:
             raise CallerError(f"Expected {name} from {least} to {most}; got {value:g}.")
-    return Asked(plan, sending, limit, sessions, start)
+    packet_ms = plan.frame_samples * 1000 // SAMPLE_RATE
+    if (allowed := asked.dialect.packets_ms) is not None and packet_ms not in allowed:
+        sizes = ", ".join(map(str, allowed))
+        raise CallerError(f"Expected --frame-ms to be one of {sizes} with --transport webrtc; got {packet_ms}.")
 
 
 @asynccontextmanager
@@ -196,7 +234,8 @@ async def _measure(target: Target, stock: Stock, asked: Asked, pid: int | None, 
 def _report(levels: list[Level], asked: Asked, console: Console, progress: Console, files: Files) -> int:
     carried = [one for one in levels if one.carried]
     shown = max(carried, key=lambda one: one.sessions) if carried and asked.sessions is None else levels[-1]
-    title = f"{shown.sessions} sessions, {asked.plan.seconds:g} s each"
+    over = "" if asked.dialect.codec_delay is None else " over WebRTC"
+    title = f"{shown.sessions} sessions{over}, {asked.plan.seconds:g} s each"
     console.print(_table(title, shown))
     console.print(_account(shown), soft_wrap=True)
     late = undecided(levels) if asked.sessions is None else levels[-1].sums.late
@@ -211,10 +250,14 @@ def _report(levels: list[Level], asked: Asked, console: Console, progress: Conso
         share, limit = round(100 * asked.limit.share), round(1000 * asked.limit.seconds)
         most = f"[bold]{best} sessions[/] with p{share} of end of speech → completed under {limit} ms."
         console.print(f"Carried: {most}", soft_wrap=True)
-    report = {"most_sessions": None if asked.sessions or late else max((o.sessions for o in carried), default=0)}
+    most_sessions = None if asked.sessions or late else max((o.sessions for o in carried), default=0)
     try:
         if files.json is not None:
-            told = {**report, "levels": [figures(one) for one in levels]}
+            told = {
+                "most_sessions": most_sessions,
+                "transport": "websocket" if asked.dialect.codec_delay is None else "webrtc",
+                "levels": [figures(one) for one in levels],
+            }
             files.json.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
         if files.svg is not None:
             files.svg.write_text(histograms(title, {name: of(shown) for name, of in ROWS}), "utf-8")

@@ -30,6 +30,7 @@ from hark.models.base import (
 WORDS: Final = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett")
 WORD_SAMPLES: Final = 3_200
 FLOOR: Final = 0.02
+CROSSING_SAMPLES: Final = 32  # a wave that crosses nought is not silent there
 # Probability that a turn is over, by the last letter of its last word.
 CERTAINTY: Final = {"a": 0.99, "o": 0.02}
 # Word k sounds at this amplitude (peak of a sine or square), so neighbours are told apart with room to spare.
@@ -87,8 +88,11 @@ class ScriptedEngine:
 def _words(audio: Audio) -> list[Token]:
     loud = np.abs(audio) > FLOOR
     edges = np.flatnonzero(np.diff(np.concatenate(([False], loud, [False])).astype(np.int8)))
+    starts, stops = edges[::2], edges[1::2]
+    silent = starts[1:] - stops[:-1] > CROSSING_SAMPLES
+    starts, stops = starts[np.append(True, silent)[: len(starts)]], stops[np.append(silent, True)[: len(stops)]]
     tokens: list[Token] = []
-    for start, stop in edges.reshape(-1, 2).tolist():
+    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         for first in range(start, stop, WORD_SAMPLES):
             last = min(first + WORD_SAMPLES, stop)
             level = round(float(np.abs(audio[first:last]).mean()) / STEP) - 1
