@@ -163,6 +163,19 @@ def garbled(server, socket, say, item_id):
     socket.send("[1]")
 
 
+def odd(server, socket, say, item_id):
+    """Its text is there; what else there is has another shape than OpenAI's."""
+    say("rate_limits.updated", item_id=None, words=None)
+    kind = "conversation.item.input_audio_transcription.completed"
+    say(kind, item_id=item_id, transcript=server.text, words=None, logprobs=[{"piece": 1}], languages=None)
+
+
+def then_astray(server, socket, say, item_id):
+    """An error that does not say what it is about comes behind the transcript."""
+    completed(server, socket, say, item_id)
+    say("error", error={"message": "No such event."})
+
+
 @pytest.fixture
 def stand_in():
     server = StandIn()
@@ -214,6 +227,41 @@ def test_a_failure_that_lasts_is_told_and_the_socket_kept(stand_in, engine, capl
     assert "It did not go" in logged(caplog)
     assert hear(ear, "alpha").text == "Alpha."
     assert stand_in.sockets == 1
+
+
+def test_an_error_about_the_utterance_before_costs_the_next_one_a_socket_alone(stand_in, engine):
+    stand_in.mishaps = [then_astray, then_astray]
+    ear = engine(stand_in.url)
+    for _ in range(3):
+        assert hear(ear, "alpha", final=False).text == "Alpha."
+    assert stand_in.sockets == 3
+
+
+def test_details_of_another_shape_cost_no_text(stand_in, engine):
+    stand_in.mishaps = [odd]
+    ear = engine(stand_in.url)
+    assert [hear(ear, "alpha", final=False).text for _ in range(2)] == ["Alpha.", "Alpha."]
+    assert stand_in.sockets == 1
+
+
+def test_a_redirect_is_not_followed(stand_in, engine):
+    asked = []
+
+    def elsewhere(connection, request):
+        asked.append(request.path)
+        answer = connection.respond(307, "")
+        answer.headers["Location"] = f"{stand_in.url}/realtime"
+        return answer
+
+    with serve_sockets(lambda socket: None, "127.0.0.1", 0, process_request=elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/v1"
+        with pytest.raises(ModelError, match="it is elsewhere, and Hark follows no redirects") as caught:
+            hear(engine(url, timeout_s=5), "alpha")
+        server.shutdown()
+    assert caught.value.lasting
+    assert (len(asked), stand_in.sockets) == (1, 0)
+    assert "127.0.0.1" not in caught.value.message
 
 
 def test_what_is_no_event_is_told(stand_in, engine):

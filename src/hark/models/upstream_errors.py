@@ -7,6 +7,7 @@ alone: clients are told these messages too.
 from __future__ import annotations
 
 import email.utils
+import http.client
 import ssl
 import time
 from collections.abc import Mapping
@@ -45,6 +46,8 @@ def broken(error: Exception, why: str = "") -> UpstreamError:
             "name its certificate in SSL_CERT_FILE.",
             lasting=True,
         )
+    if isinstance(error, http.client.InvalidURL):  # whose text shows it
+        why = "what is asked for cannot stand in a request"
     why = why or getattr(error, "strerror", None) or str(error) or type(error).__name__
     return UpstreamError(f"The connection to the upstream server could not be made or broke: {why}.")
 
@@ -59,14 +62,18 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, key: str | Non
             lasting=True,
         )
     if 300 <= status < 400:
-        return UpstreamError(
-            f"The upstream server answered HTTP {status}: it is elsewhere, and Hark follows no redirects, for the key "
-            "would go along. Name the new address in --upstream.",
-            lasting=True,
-        )
+        return elsewhere(f"HTTP {status}")
     passing = (status in _PASSING and code != "insufficient_quota") or status >= 500
     message = f"The upstream server answered HTTP {status} and said: {said}."
     return UpstreamError(message, lasting=not passing, after_s=_retry_after(headers.get("retry-after")))
+
+
+def elsewhere(answered: str) -> UpstreamError:
+    return UpstreamError(
+        f"The upstream server answered {answered}: it is elsewhere, and Hark follows no redirects, for the key would "
+        "go along. Name the new address in --upstream.",
+        lasting=True,
+    )
 
 
 def not_json(content_type: str) -> UpstreamError:

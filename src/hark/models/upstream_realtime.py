@@ -12,6 +12,7 @@ one that has lain idle may have been closed at the other end, and then another i
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 import threading
 import time
@@ -70,6 +71,24 @@ class _Event(Struct):
     error: _Fault | None = None
 
 
+class _Plain(Struct):
+    """The same, of an event whose details have another shape than is known here."""
+
+    type: str
+    item_id: str | None = None
+    transcript: str | None = None
+    error: _Fault | None = None
+
+
+def _read(text: str | bytes) -> _Event:
+    """Raises msgspec.DecodeError for what is no event."""
+    try:
+        return msgspec.json.decode(text, type=_Event)
+    except msgspec.ValidationError:
+        plain = msgspec.json.decode(text, type=_Plain)
+        return _Event(plain.type, plain.item_id or "", plain.transcript or "", error=plain.error)
+
+
 class _FaultError(Exception):
     def __init__(self, fault: _Fault) -> None:
         super().__init__()
@@ -79,18 +98,22 @@ class _FaultError(Exception):
 class _Socket:
     """One session. What it has been told last is `told`, and `rate` is what it is asked to take."""
 
-    def __init__(self, url: str, key: str | None, tls: ssl.SSLContext | None, until: float, rate: int) -> None:
+    def __init__(self, url: SplitResult, key: str | None, tls: ssl.SSLContext | None, until: float, rate: int) -> None:
         self.rate = rate
         self.stack = ExitStack()
+        patience_s = max(0.001, min(until - time.monotonic(), CONNECT_S))
+        port = url.port or (443 if url.scheme == "wss" else 80)
+        # With a socket of ours the library follows no redirects, and says so in a ValueError.
+        ours = socket.create_connection((url.hostname or "", port), patience_s)
         self._socket = self.stack.enter_context(
             connect(
-                url,
+                url.geturl(),
+                sock=ours,
                 additional_headers={"Authorization": f"Bearer {key}"} if key else {},
                 compression=None,
                 max_size=MAX_BODY_BYTES,
-                proxy=None,
                 ssl=tls,
-                open_timeout=max(0.001, min(until - time.monotonic(), CONNECT_S)),
+                open_timeout=patience_s,
                 close_timeout=1,
                 logger=_QUIET,
             )
@@ -108,7 +131,7 @@ class _Socket:
     def until(self, *kinds: str, item_id: str = "") -> _Event:
         """The next event of these kinds, and about this item. Raises _FaultError for an `error` event."""
         while True:
-            event = msgspec.json.decode(self._socket.recv(), type=_Event)
+            event = _read(self._socket.recv())
             if event.type == "error" and (event.error is None or event.error.event_id != _DELETION):
                 raise _FaultError(event.error or _Fault())
             if event.type in kinds and (not item_id or event.item_id == item_id):
@@ -120,7 +143,7 @@ class Realtime:
 
     def __init__(self, url: SplitResult, key: str | None, model: str) -> None:
         path = url.path.rstrip("/").removesuffix("/realtime") or "/v1"
-        self._url = f"{url.scheme}://{url.netloc}{path}/realtime?{url.query or 'intent=transcription'}"
+        self._url = url._replace(path=f"{path}/realtime", query=url.query or "intent=transcription", fragment="")
         self._tls = ssl.create_default_context() if url.scheme == "wss" else None
         self._key = key
         self._model = model
@@ -133,32 +156,36 @@ class Realtime:
         while True:
             kept = self._take_idle()
             try:
-                socket = kept or self._open(until)
-            except (OSError, InvalidHandshake) as error:
+                session = kept or self._open(until)
+            except (OSError, InvalidHandshake, ValueError) as error:
                 raise self._not_open(error, until) from error
             try:
-                with socket.cut_off(until):
-                    heard = self._ask(socket, utterance)
+                with session.cut_off(until):
+                    heard = self._ask(session, utterance)
             except ConnectionClosed as error:
-                socket.stack.close()
+                session.stack.close()
                 if time.monotonic() >= until:
                     raise TimeoutError from error
                 if kept is None:
                     said = error.rcvd.reason if error.rcvd else ""
                     raise errors.broken(error, errors.masked(said, self._key) or "it was closed") from error
+            except UpstreamError:
+                session.stack.close()
+                if kept is None or time.monotonic() >= until:
+                    raise  # else it may have been about the utterance before
             except BaseException:
-                socket.stack.close()
+                session.stack.close()
                 raise
             else:
                 with self._lock:
-                    self._idle.append(socket)
+                    self._idle.append(session)
                 if isinstance(heard, UpstreamError):
                     raise heard
                 return heard
 
     def close(self) -> None:
-        while socket := self._take_idle():
-            socket.stack.close()
+        while session := self._take_idle():
+            session.stack.close()
 
     def _take_idle(self) -> _Socket | None:
         with self._lock:
@@ -173,20 +200,22 @@ class Realtime:
         if isinstance(error, InvalidStatus):
             headers = {name.lower(): value for name, value in error.response.headers.raw_items()}
             return errors.refused(error.response.status_code, headers, bytes(error.response.body or b""), self._key)
+        if isinstance(error, ValueError) and not isinstance(error, OSError):
+            return errors.elsewhere("a redirect")
         return errors.broken(error, "no WebSocket is there" if isinstance(error, InvalidMessage) else "")
 
-    def _ask(self, socket: _Socket, utterance: Utterance) -> Hypothesis | UpstreamError:
+    def _ask(self, session: _Socket, utterance: Utterance) -> Hypothesis | UpstreamError:
         """An UpstreamError that is returned leaves the session as it was; one that is raised does not."""
         try:
-            self._tell(socket, utterance)
-            for chunk in _wire(utterance.audio, socket.rate):
-                socket.send("input_audio_buffer.append", audio=chunk)
-            socket.send("input_audio_buffer.commit")
-            item_id = socket.until("input_audio_buffer.committed").item_id
+            self._tell(session, utterance)
+            for chunk in _wire(utterance.audio, session.rate):
+                session.send("input_audio_buffer.append", audio=chunk)
+            session.send("input_audio_buffer.commit")
+            item_id = session.until("input_audio_buffer.committed").item_id
             ends = (f"{_TRANSCRIPTION}.completed", f"{_TRANSCRIPTION}.failed")
-            event = socket.until(*ends, item_id=item_id)
+            event = session.until(*ends, item_id=item_id)
             with suppress(ConnectionClosed):  # it says what the next utterance finds out
-                socket.send("conversation.item.delete", item_id=item_id, event_id=_DELETION)
+                session.send("conversation.item.delete", item_id=item_id, event_id=_DELETION)
         except _FaultError as error:
             raise self._refused(error.fault) from None
         except msgspec.DecodeError:
@@ -202,27 +231,27 @@ class Realtime:
         lasting = not {fault.type, fault.code} & set(_PASSING)
         return UpstreamError(f"The upstream server refused and said: {said}.", lasting=lasting)
 
-    def _tell(self, socket: _Socket, utterance: Utterance) -> None:
+    def _tell(self, session: _Socket, utterance: Utterance) -> None:
         """Set the session up for this utterance."""
         wanted = self._transcription(utterance)
-        if socket.told is None:
-            socket.until("session.created")
-        while socket.told != wanted:
+        if session.told is None:
+            session.until("session.created")
+        while session.told != wanted:
             heard = {
-                "format": {"type": "audio/pcm", "rate": socket.rate},
+                "format": {"type": "audio/pcm", "rate": session.rate},
                 "turn_detection": None,
                 "transcription": wanted,
             }
-            session = {"type": "transcription", "audio": {"input": heard}, "include": [LOGPROBS]}
-            socket.send("session.update", session=session)
+            update = {"type": "transcription", "audio": {"input": heard}, "include": [LOGPROBS]}
+            session.send("session.update", session=update)
             try:
-                socket.until("session.updated")
+                session.until("session.updated")
             except _FaultError as error:
-                if not (error.fault.param or "").endswith("rate") or socket.rate == RATES[-1]:
+                if not (error.fault.param or "").endswith("rate") or session.rate == RATES[-1]:
                     raise
-                socket.rate = self._rate = RATES[-1]  # and those that come after begin with it
+                session.rate = self._rate = RATES[-1]  # and those that come after begin with it
             else:
-                socket.told = wanted
+                session.told = wanted
 
     def _transcription(self, utterance: Utterance) -> dict[str, object]:
         return {"model": self._model, **hints(utterance, self._model)}
