@@ -5,10 +5,13 @@ the transcripts carry is what the table says. An engine that is installed and ha
 context that gives a Proof, with the engine itself or one of its kind that the tests make.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from hark.models import honours, sherpa
 from hark.models.base import EngineModel, LoadOptions, ModelSpec, Utterance
 from hark.models.catalog import installed
 from hark.models.honours import HINTS, cells, family_of
+from hark.models.moonshine_voice import FOR_WORDS
 from hark.models.pull import models_folder
 from hark.models.scripted import WORD_SAMPLES, amplitude
 from upstreams import KEY, StandIn
@@ -76,6 +80,36 @@ def whisper(model: EngineModel, folder: Path) -> Iterator[Proof]:
 
 
 @contextmanager
+def moonshine_voice(model: EngineModel, folder: Path) -> Iterator[Proof]:
+    """In place of the library something that hears two words, and times them where the files for that are there."""
+    (kind,) = model.load.args
+    own = folder / model.spec.name
+    own.mkdir()
+    needed = FOR_WORDS if "words" in model.spec.traits else ()
+    for name in needed:
+        (own / name).touch()
+    words = [SimpleNamespace(start=0.1 * at, end=0.1 * at + 0.1) for at in (1, 2)] if needed else None
+
+    class Transcriber:
+        def __init__(self, folder: str, arch: int, options: dict[str, str]) -> None:
+            assert options["word_timestamps"] == ("true" if needed else "false")
+
+        def transcribe_without_streaming(self, audio: np.ndarray, rate: int) -> SimpleNamespace:
+            return SimpleNamespace(lines=[SimpleNamespace(text="One two.", words=words)])
+
+    info = {"model_name": kind.name, "download_url": "https://nowhere.example/files"}
+    download = SimpleNamespace(
+        MODEL_INFO={kind.language: {"models": [info]}},
+        get_components_for_model_info=lambda info: needed,
+        get_cache_dir=lambda: folder,
+    )
+    library = SimpleNamespace(Transcriber=Transcriber, ModelArch=int)
+    with patch.dict(sys.modules, {"moonshine_voice": library, "moonshine_voice.download": download}):
+        engine = model.load(LoadOptions(folder))
+    yield Proof(engine.transcribe, _scripted_words(), model.spec)
+
+
+@contextmanager
 def upstream(model: EngineModel, folder: Path) -> Iterator[Proof]:
     """A server that tells all there is to tell, and shows what it was asked."""
     server = StandIn("words")
@@ -100,6 +134,7 @@ def sherpa_onnx(model: EngineModel, folder: Path) -> Iterator[Proof]:
 # By the module of what loads them (honours.family_of). The context gets the model of the row, and an empty folder.
 PROOFS: dict[str, Callable[[EngineModel, Path], AbstractContextManager[Proof]]] = {
     "hark.models.moonshine": itself,
+    "hark.models.moonshine_voice": moonshine_voice,
     "hark.models.scripted": scripted,
     "hark.models.sherpa": sherpa_onnx,
     "hark.models.upstream": upstream,

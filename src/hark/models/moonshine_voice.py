@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,9 +136,8 @@ def _folder(kind: Kind, own: Path, download: Any) -> tuple[Path, bool]:
 
 
 def plugin() -> list[EngineModel]:
-    """What this module offers under "hark.models": nothing without the library, for clients are told these names."""
-    there = find_spec("moonshine_voice") is not None
-    return [EngineModel(_spec(kind), partial(MoonshineVoice, kind)) for kind in KINDS if there]
+    """What this module offers under "hark.models"."""
+    return [EngineModel(_spec(kind), partial(MoonshineVoice, kind)) for kind in KINDS]
 
 
 def _spec(kind: Kind) -> ModelSpec:
@@ -149,5 +147,7 @@ def _spec(kind: Kind) -> ModelSpec:
         licence=kind.licence,
         languages=(kind.language,),
         traits=("words",) if kind.language == "en" else (),
+        modules=("moonshine_voice",),
+        install="pip install 'hark[moonshine]'",
         max_batch=1,  # and no word of threads: the library takes as many as it likes
     )
