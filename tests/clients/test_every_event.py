@@ -13,7 +13,12 @@ from nodejs import SCRIPTS
 from serving import PATIENCE_S
 
 ENDED = {"audio_start_ms": 0, "audio_end_ms": 6_000, "item_id": "item_1", "event_id": "event_1"}
-UNKNOWN = [{"type": "input_audio_buffer.timeout_triggered"} | ENDED]
+SEGMENT = {
+    "type": "conversation.item.input_audio_transcription.segment",
+    **{"event_id": "event_1", "item_id": "item_1", "content_index": 0, "id": "seg_1"},
+    **{"speaker": "A", "start": 0.0, "end": 1.0, "text": "Ever tried."},
+}
+UNKNOWN = [{"type": "input_audio_buffer.timeout_triggered"} | ENDED, SEGMENT]
 
 
 @pytest.fixture(scope="module")
