@@ -132,7 +132,8 @@ def _models_table(listing: Listing) -> Table:
     table.add_column("languages", overflow="fold")
     table.add_column("MB", justify="right", no_wrap=True)
     table.add_column("files", overflow="fold")
-    for model in listing.models:
+    # What is in use, then what could be at once: the rest is long.
+    for model in sorted(listing.models, key=lambda each: (not each.default, not (each.installed and each.pulled))):
         size = f"{model.bytes / 1e6:.1f}" if model.bytes else ""
         files = "needs none" if model.pull is None else "pulled" if model.pulled else model.pull
         if not model.installed:
