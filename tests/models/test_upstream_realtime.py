@@ -230,7 +230,7 @@ def test_a_failure_that_lasts_is_told_and_the_socket_kept(stand_in, engine, capl
 
 
 def test_an_error_about_the_utterance_before_costs_the_next_one_a_socket_alone(stand_in, engine):
-    stand_in.mishaps = [then_astray, then_astray]
+    stand_in.mishaps = [then_astray] * 5  # more than are heard: some commits arrive behind a close, or do not
     ear = engine(stand_in.url)
     for _ in range(3):
         assert hear(ear, "alpha", final=False).text == "Alpha."
