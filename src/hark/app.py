@@ -36,6 +36,7 @@ from hark.edge.models import Models
 from hark.edge.reference import Reference
 from hark.edge.transcriptions import Transcriptions
 from hark.edge.websocket import Realtime, wrong_path
+from hark.edge.witness import Witnesses
 from hark.errors import HarkError, OperatorError
 from hark.models import names
 from hark.models.catalog import Catalog, configured, installed
@@ -91,7 +92,17 @@ def routes(
 def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalCompute, calls: Calls) -> ASGIApp:
     """The ASGI application, without the layers around it."""
     lifetime_s, anyone = settings.max_session_minutes * 60.0, settings.allow_anonymous
-    realtime = Realtime(keys, catalog.find, compute, lifetime_s, anyone, calls.limits, calls, settings.session_model)
+    realtime = Realtime(
+        keys=keys,
+        find_model=catalog.find,
+        compute=compute,
+        lifetime_s=lifetime_s,
+        any_origin=anyone,
+        limits=calls.limits,
+        calls=calls,
+        session_model=settings.session_model,
+        witnesses=calls.witnesses,
+    )
     secrets = ClientSecrets(keys, catalog.find, lifetime_s, calls, anyone, settings.session_model)
     table = [Model(offer.name, offer.created, offer.owned_by) for offer in catalog.offers()]
     models = Models(keys, table, lambda name: Model(name, names.created(name), names.owner(name)), anyone)
@@ -103,6 +114,7 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
         max_minutes=settings.max_file_minutes,
         limits=calls.limits,
         any_origin=anyone,
+        witnesses=calls.witnesses,
     )
     handlers = {
         HTTPException: status.http_error,
@@ -173,6 +185,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
     )
     admission = Admission(compute.strain, most=settings.max_sessions)
     limits = Limits(Store(settings.data_folder), admission=admission, sessions=gateway)
+    witnesses = Witnesses()
     calls = Calls(
         keys=keys,
         find_model=catalog.find,
@@ -184,6 +197,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         session_model=settings.session_model,
         logs=EventLogs(settings.event_log and settings.event_log.expanduser()),
         new_call_id=gateway.new_call_id if gateway else lambda: new_id("rtc"),
+        witnesses=witnesses,
     )
     listener = listen(settings) if gateway is None else None
     app = build(settings, keys, catalog, compute, calls)

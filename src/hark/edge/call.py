@@ -32,6 +32,7 @@ from hark.edge.frames import Speaker
 from hark.edge.ids import new_id
 from hark.edge.peer import Peer
 from hark.edge.pump import Pump
+from hark.edge.witness import Audience
 from hark.errors import CallerError, HarkError, RateLimitError
 from hark.protocol import events, wire
 from hark.protocol.offers import MAX_MESSAGE_BYTES
@@ -61,11 +62,12 @@ class Ear(Protocol):
 class Call:
     """`key_id`: whose key may attach to it and hang up."""
 
-    def __init__(self, call_id: str, key_id: str, session: Session, compute: Compute) -> None:
+    def __init__(self, call_id: str, key_id: str, session: Session, compute: Compute, audience: Audience) -> None:
         self.id = call_id
         self.key_id = key_id
         self.session = session
-        self._pump = Pump(session, compute, tell=self._tell)
+        self._audience = audience
+        self._pump = Pump(session, compute, tell=audience.before(self._tell))
         self._inbox: deque[AnyCommand] = deque()
         self._inbox_bytes = 0
         self._filled = asyncio.Event()
@@ -162,6 +164,7 @@ class Call:
             if self._fault is not None:
                 await self._tell(Refused(self._fault, None))
         finally:
+            self._audience.gone()
             self.ending = self.ending or "the session ended"
             for ear in list(self._ears.values()):
                 await ear.close(ended)

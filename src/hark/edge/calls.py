@@ -30,6 +30,7 @@ from hark.edge.eventlog import EventLog, EventLogs
 from hark.edge.forms import read_form
 from hark.edge.ids import new_id
 from hark.edge.limits import Limits
+from hark.edge.witness import Opened, Witnesses
 from hark.errors import CallerError, NotFoundError, RateLimitError, TooLargeError
 from hark.protocol import minting, offers
 from hark.protocol.dialects import Choice
@@ -67,6 +68,7 @@ class Calls:
         session_model: str = DEFAULT_SESSION_MODEL,
         logs: EventLogs | None = None,
         new_call_id: Callable[[], str] = lambda: new_id("rtc"),
+        witnesses: Witnesses | None = None,
     ) -> None:
         self.keys = keys
         self.any_origin = any_origin
@@ -78,6 +80,7 @@ class Calls:
         self._session_model = session_model
         self.logs = logs or EventLogs()
         self._new_call_id = new_call_id
+        self.witnesses = witnesses or Witnesses()
         self._calls: dict[str, Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -167,7 +170,9 @@ class Calls:
                 charge=meter.charge,
                 judges_pace=False,  # packets say their rate
             )
-            call = Call(self._new_call_id(), who.key_id, session, self._compute)
+            call_id = self._new_call_id()
+            opened = Opened(session.id, "webrtc", who.key_id, choice.settings.model, call_id)
+            call = Call(call_id, who.key_id, session, self._compute, self.witnesses.of(opened))
             kept = self.logs.begin(request, "webrtc")
             stack.callback(kept.close)
             ear = ChannelEar(choice.dialect, kept)

@@ -22,6 +22,7 @@ from hark.core.settings import AudioFormat, ModelCard, SessionSettings
 from hark.core.work import SAMPLE_RATE, Audio, Compute, to_ms
 from hark.edge.ids import new_id
 from hark.edge.pump import Pump
+from hark.edge.witness import Opened, Witnesses
 from hark.errors import CallerError, HarkError, InternalError
 from hark.session.session import Charge, Session
 from hark.session.speakers import Known
@@ -130,9 +131,11 @@ async def listen(
     tell: Callable[[Event], Awaitable[None]],
     charge: Charge = lambda samples: None,
     known_speakers: Sequence[Known] = (),
+    witnesses: Witnesses | None = None,
+    key_id: str = "",
 ) -> None:
-    """The session that hears the recording, to its end; `charge` is the session's. Raises what ends it before; nothing
-    of it goes on then."""
+    """The session that hears the recording, to its end; `charge` is the session's, and `key_id` says whose it is.
+    Raises what ends it before; nothing of it goes on then."""
     view = SessionView(new_id("sess"), int(time.time()), structs.replace(settings, format=WIRE))
     now = asyncio.get_running_loop().time()
     session = Session(
@@ -145,7 +148,11 @@ async def listen(
         live=False,
         known_speakers=known_speakers,
     )
-    ended = await Pump(session, compute, tell=tell).run(recording.commands())
+    audience = (witnesses or Witnesses()).of(Opened(view.id, "upload", key_id, settings.model))
+    try:
+        ended = await Pump(session, compute, tell=audience.before(tell)).run(recording.commands())
+    finally:
+        audience.gone()
     failure = ended.error if ended is not None else recording.failure or InternalError("A recording broke off.")
     if failure is not None:
         raise failure

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -26,6 +26,7 @@ from hark.edge import guard, status
 from hark.edge.forms import read_form
 from hark.edge.limits import Limits, Meter
 from hark.edge.recording import Recording, listen, read_reference
+from hark.edge.witness import Witnesses
 from hark.errors import CallerError, HarkError, OperatorError, TooLargeError
 from hark.protocol.transcripts import Heard
 from hark.protocol.uploads import Fields, Upload, read_upload
@@ -47,6 +48,7 @@ class Transcriptions(Struct, frozen=True):
     max_minutes: int
     limits: Limits
     any_origin: bool = False
+    witnesses: Witnesses = field(default_factory=Witnesses)
 
     async def transcribe(self, request: Request) -> Response:
         return await self._answer(request, in_full=True)
@@ -80,7 +82,7 @@ class Transcriptions(Struct, frozen=True):
                 await _open(recording, upload)
                 meter.expect(recording.declared_samples)
                 known = [await asyncio.to_thread(read_reference, k.name, k.file) for k in upload.known_speakers]
-                job = _Job(upload, recording, self.compute, meter, tuple(known))
+                job = _Job(upload, recording, self.compute, meter, tuple(known), self.witnesses, who.key_id)
                 if upload.stream and in_full:
                     return _EventStream(job, stack.pop_all())
                 heard = await _while_there(request.receive, job.run(_quietly))
@@ -104,7 +106,9 @@ class _Job(Struct, frozen=True):
     recording: Recording
     compute: Compute
     meter: Meter
-    known_speakers: tuple[Known, ...] = ()
+    known_speakers: tuple[Known, ...]
+    witnesses: Witnesses
+    key_id: str
 
     async def run(self, tell: Callable[[Json], Awaitable[None]]) -> Heard:
         """Hear the recording to its end; `tell` gets the frames of a stream."""
@@ -126,6 +130,8 @@ class _Job(Struct, frozen=True):
             tell=hear,
             charge=self.meter.charge,
             known_speakers=self.known_speakers,
+            witnesses=self.witnesses,
+            key_id=self.key_id,
         )
         return heard
 

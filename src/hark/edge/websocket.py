@@ -29,6 +29,7 @@ from hark.edge.ids import new_id
 from hark.edge.limits import Limits, Meter
 from hark.edge.pump import Pump
 from hark.edge.reading import reader_of
+from hark.edge.witness import Opened, Witnesses
 from hark.errors import AuthError, CallerError, InternalError, OperatorError, RateLimitError
 from hark.protocol import dialects, events, minting
 from hark.protocol.wire import decode
@@ -56,6 +57,7 @@ class Realtime(Struct, frozen=True):
     calls: Calls
     session_model: str = DEFAULT_SESSION_MODEL
     beat: Beat = field(default_factory=Beat)
+    witnesses: Witnesses = field(default_factory=Witnesses)
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection, from its handshake to its close."""
@@ -113,10 +115,12 @@ class Realtime(Struct, frozen=True):
         )
         reader = reader_of(websocket)
         speaker = Speaker(choice.dialect, send=reader.say if reader else websocket.send_text, new_id=new_id)
+        audience = self.witnesses.of(Opened(view.id, "websocket", who.key_id, choice.settings.model))
+        tell = audience.before(speaker.tell)
         try:
             if reader is None:
-                return await Pump(session, self.compute, tell=speaker.tell).run(commands(_frames(websocket)))
-            pump = Pump(session, self.compute, tell=speaker.tell, hold=reader.hold, beat=self.beat)
+                return await Pump(session, self.compute, tell=tell).run(commands(_frames(websocket)))
+            pump = Pump(session, self.compute, tell=tell, hold=reader.hold, beat=self.beat)
             with reader.taken_over(lambda frames: pump.put([decode(frame) for frame in frames]), pump.gone):
                 return await pump.serve()
         except WebSocketDisconnect:
@@ -126,6 +130,7 @@ class Realtime(Struct, frozen=True):
             message = f"The server failed on this session. Its log has the details under {view.id}."
             raise InternalError(message) from None
         finally:
+            audience.gone()
             log.info("%s closed", view.id)
 
 

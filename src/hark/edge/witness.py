@@ -1,0 +1,70 @@
+"""Who reads along: what happens in a session is shown to its witnesses before its client is told.
+
+Rule: a witness changes nothing and answers nothing. One that has to be sure of something first (that a transcript is
+written down) holds the event back until it is; one that raises ends the session as a fault of the server's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from hark.core.messages import Event
+
+Transport: TypeAlias = Literal["websocket", "webrtc", "upload"]
+
+
+class Opened(Struct, frozen=True):
+    """A session that begins. `key_id` as in Principal; `model` is the name that its client asked for, None for none;
+    `call_id` is that of a call."""
+
+    session_id: str
+    transport: Transport
+    key_id: str
+    model: str | None
+    call_id: str | None = None
+
+
+class Witness(Protocol):
+    async def saw(self, event: Event) -> None: ...
+
+    def gone(self) -> None:
+        """The session is over, however it ended; no event follows."""
+
+
+Begin: TypeAlias = Callable[[Opened], Witness | None]
+
+
+class Audience:
+    """The witnesses of one session, asked in their order."""
+
+    def __init__(self, witnesses: Sequence[Witness] = ()) -> None:
+        self._witnesses = witnesses
+
+    def before(self, tell: Callable[[Event], Awaitable[None]]) -> Callable[[Event], Awaitable[None]]:
+        """`tell`, once all have seen the event."""
+        if not self._witnesses:
+            return tell
+
+        async def told(event: Event) -> None:
+            for witness in self._witnesses:
+                await witness.saw(event)
+            await tell(event)
+
+        return told
+
+    def gone(self) -> None:
+        for witness in self._witnesses:
+            witness.gone()
+
+
+class Witnesses:
+    """Those of every session: each of `begin` is asked for one when a session opens."""
+
+    def __init__(self, *begin: Begin) -> None:
+        self._begin = begin
+
+    def of(self, opened: Opened) -> Audience:
+        return Audience([witness for begin in self._begin if (witness := begin(opened)) is not None])
