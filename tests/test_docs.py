@@ -147,6 +147,7 @@ VIEWS = [m.SessionView("sess_1", 0, SessionSettings(kind=kind)) for kind in ("tr
 # One of each event there is.
 EVENTS = [
     *(kind(view) for kind in (m.SessionCreated, m.SessionUpdated) for view in VIEWS),
+    *(m.SessionResumed(view, 0) for view in VIEWS),
     m.SpeechStarted("item_1", 0),
     m.SpeechStopped("item_1", 0),
     m.SilenceTimedOut("item_1", 0, 5_000),

@@ -12,7 +12,8 @@ from hark.edge.frames import Speaker, commands
 from hark.edge.pump import MAX_QUEUED, MAX_QUEUED_S, Pump
 from hark.models.base import Utterance
 from hark.models.scripted import ScriptedEngine, ScriptedScorer
-from hark.session.session import MAX_BACKLOG_S, Session
+from hark.session.backlog import MAX_BACKLOG_S
+from hark.session.session import Session
 from serving import COMPLETED, base64, speech
 
 CARD = ModelCard("scripted", "scripted")

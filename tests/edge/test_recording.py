@@ -20,7 +20,7 @@ from hark.edge.limits import Limits
 from hark.edge.recording import Recording, listen
 from hark.edge.transcriptions import Transcriptions
 from hark.errors import CallerError, ModelError
-from hark.session.session import MAX_BACKLOG_S
+from hark.session.backlog import MAX_BACKLOG_S
 from serving import speech
 from uploading import encoded, wav
 

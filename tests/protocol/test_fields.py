@@ -85,7 +85,15 @@ EXPECTED = {
 BESIDE = {
     "Connecting": {"intent", "deployment", "api-version", "authorization", "api-key", "access_token"},
     "Minting, GA": {"session.type"},
-    "Server events": {"start_ms", "end_ms", "words.word", "words.start_ms", "words.end_ms"},
+    "Server events": {
+        "start_ms",
+        "end_ms",
+        "words.word",
+        "words.start_ms",
+        "words.end_ms",
+        "resumed.audio_end_ms",
+        "resumed.events_missed",
+    },
 }
 
 

@@ -78,6 +78,10 @@ class Intake:
         """The samples up to `position` that push still holds back; the next push gives their place anew."""
         return self._resampler.tail()
 
+    def realign(self) -> None:
+        """What comes next begins with a whole sample: the rest of one whose end was lost is dropped."""
+        self._odd = b""
+
     def switch(self, encoding: Encoding, rate: int) -> NDArray[np.float32]:
         """Go on in another format; returns what the old chain still held. The same format again changes nothing.
 

@@ -73,7 +73,20 @@ class Ignored(Command, frozen=True):
 
 
 class FinishSession(Command, frozen=True):
-    """Finish the open turn, end every item, then end the session."""
+    """Finish the open turn, end every item, then end the session with this code and reason. `patient`: the turn in hand
+    goes on, and the session ends when nobody is in the middle of one."""
+
+    patient: bool = False
+    code: int = 1000
+    reason: str = ""
+
+
+class ClientAway(Command, frozen=True):
+    """The connection was lost, and the client may come back: the open turn waits for its audio."""
+
+
+class ClientBack(Command, frozen=True):
+    """It is here again, and told where it stands."""
 
 
 class Refuse(Command, frozen=True):
@@ -92,6 +105,8 @@ AnyCommand: TypeAlias = (
     | CreateResponse
     | Ignored
     | FinishSession
+    | ClientAway
+    | ClientBack
     | Refuse
 )
 
@@ -135,6 +150,15 @@ class Usage(Struct, frozen=True):
 
 class SessionCreated(Struct, frozen=True):
     session: SessionView
+
+
+class SessionResumed(Struct, frozen=True):
+    """The client has come back. `audio_end_ms`: how much of its audio has been taken in, on the audio clock. `missed`:
+    whether events were told meanwhile that nobody keeps any more."""
+
+    session: SessionView
+    audio_end_ms: int
+    missed: bool = False
 
 
 class SessionUpdated(Struct, frozen=True):
@@ -267,6 +291,7 @@ class SessionEnded(Struct, frozen=True):
 
 Event: TypeAlias = (
     SessionCreated
+    | SessionResumed
     | SessionUpdated
     | SpeechStarted
     | SpeechStopped

@@ -48,6 +48,9 @@ def encode(event: m.Event, new_id: NewId) -> list[Frame]:
     match event:
         case m.SessionCreated():
             return [events.frame(_named(event.session, "created"), new_id, session=session_object(event.session))]
+        case m.SessionResumed():
+            told: dict[str, Json] = {"session": session_object(event.session), "resumed": events.resumed(event)}
+            return [events.frame(_named(event.session, "created"), new_id, **told)]
         case m.SessionUpdated():
             return [events.frame(_named(event.session, "updated"), new_id, session=session_object(event.session))]
         case m.ItemAdded():

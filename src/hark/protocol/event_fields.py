@@ -62,11 +62,14 @@ _WHY: Final = {
     "rate_limits.updated": "there are none",
     "input_audio_buffer.dtmf_event_received": "there is no telephone",
 }
+_RESUMED: Final[Given] = (
+    "sent", "resumed.audio_end_ms resumed.events_missed", "not OpenAI's: only to a client that came back",
+)  # fmt: skip
 _SERVER: Final[dict[str, tuple[Given, ...]]] = {
     "error": (("sent", "error.type error.code error.message error.param error.event_id", ""),),
-    "session.created": (("sent", "session.…", "see Sessions"),),
+    "session.created": (("sent", "session.…", "see Sessions"), _RESUMED),
     "session.updated": (("sent", "session.…", "see Sessions"),),
-    "transcription_session.created": (("sent", "session.…", "see Sessions, beta; `client_secret` is null"),),
+    "transcription_session.created": (("sent", "session.…", "see Sessions, beta; `client_secret` is null"), _RESUMED),
     "transcription_session.updated": (("sent", "session.…", "see Sessions, beta; `client_secret` is null"),),
     "input_audio_buffer.speech_started": (("sent", "audio_start_ms item_id", ""),),
     "input_audio_buffer.speech_stopped": (("sent", "audio_end_ms item_id", ""),),

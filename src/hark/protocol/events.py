@@ -63,6 +63,11 @@ def error(fault: HarkError, event_id: str | None, new_id: NewId, param: Callable
     return frame("error", new_id, error=body)
 
 
+def resumed(event: m.SessionResumed) -> dict[str, Json]:
+    """Where a client that has come back stands: an extra of the event that opens every connection."""
+    return {"audio_end_ms": event.audio_end_ms, "events_missed": event.missed}
+
+
 def item(value: m.Item, audio: bytes | None = None) -> dict[str, Json]:
     """An item; its content part is always there, with its `transcript` key (agents-js throws without either)."""
     head: dict[str, Json] = {"id": value.id, "object": "realtime.item"}

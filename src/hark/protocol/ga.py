@@ -51,6 +51,9 @@ def encode(event: m.Event, new_id: NewId) -> list[Frame]:
     match event:
         case m.SessionCreated():
             return [events.frame("session.created", new_id, session=session_object(event.session))]
+        case m.SessionResumed():
+            told: dict[str, Json] = {"session": session_object(event.session), "resumed": events.resumed(event)}
+            return [events.frame("session.created", new_id, **told)]
         case m.SessionUpdated():
             return [events.frame("session.updated", new_id, session=session_object(event.session))]
         case m.ItemAdded():

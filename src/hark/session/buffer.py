@@ -10,9 +10,24 @@ from typing import Final
 import numpy as np
 
 from hark.core.work import SAMPLE_RATE, Audio
+from hark.errors import CallerError
 
 NO_AUDIO: Final[Audio] = np.zeros(0, np.float32)
 _FIRST_CAPACITY: Final = SAMPLE_RATE
+
+
+# What the API asks of a commit (contract D.3).
+MIN_COMMIT_SAMPLES: Final = SAMPLE_RATE // 10
+
+
+def require_audio(samples: int) -> None:
+    """Raises CallerError if so many are too few to be committed."""
+    if samples < MIN_COMMIT_SAMPLES:
+        raise CallerError(
+            "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
+            f"but buffer only has {max(samples, 0) * 1000 / SAMPLE_RATE:.2f}ms of audio.",
+            code="input_audio_buffer_commit_empty",
+        )
 
 
 class AudioBuffer:

@@ -87,6 +87,10 @@ class FrontEnd:
             self._take(self._intake.switch(audio_format.encoding, audio_format.rate))
         self._take(self._intake.push(data))
 
+    def realign(self) -> None:
+        """The next bytes begin with a whole sample."""
+        self._intake.realign()
+
     def switch(self, audio_format: AudioFormat, noise: NoiseReduction | None) -> None:
         """What is appended from now on is in this format, and its noise is reduced like this."""
         self._take(self._intake.switch(audio_format.encoding, audio_format.rate))

@@ -20,12 +20,14 @@ from typing import Final, TypeAlias, assert_never
 
 from msgspec import structs
 
-from hark.audio import formats
 from hark.core import messages as m
 from hark.core.settings import SessionSettings
 from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Result, Urge, Work, to_ms, to_samples
 from hark.errors import CallerError, HarkError
+from hark.session import backlog
+from hark.session.buffer import require_audio
 from hark.session.configuration import Configuration, FindModel
+from hark.session.ending import Ending
 from hark.session.frontend import FrontEnd, pieces
 from hark.session.items import Items
 from hark.session.itemwork import ItemWork
@@ -38,14 +40,10 @@ from hark.session.turns import ONSET_WINDOWS, Idled, Signal, Started, Stopped
 NewId: TypeAlias = Callable[[str], str]
 Charge: TypeAlias = Callable[[int], HarkError | None]
 
-MIN_COMMIT: Final = SAMPLE_RATE // 10
 # Real clients stop sending when their user stops, and then no silence ever ends the turn (contract H.18).
 STALL_S: Final = 2.5
 MAX_KEPT_AUDIO: Final = 30 * SAMPLE_RATE
 FORGET_EVERY: Final = SAMPLE_RATE // 2
-# Past this much audio that waits for a model, or this many commands that wait for audio, no more should be read.
-MAX_BACKLOG_S: Final = 60.0
-MAX_WAITING: Final = 1_000
 
 
 class Session:
@@ -71,7 +69,7 @@ class Session:
         self.view = view
         self._configuration = Configuration(view.settings, find_model)
         self._new_id = new_id
-        self._expires = now + lifetime_s
+        self._ending = Ending(now + lifetime_s)
         self._charge = charge
         self._inbox: deque[m.AnyCommand] = deque()
         self._inbox_bytes = 0  # of audio
@@ -94,7 +92,7 @@ class Session:
         self._floor = 0  # samples before this one were committed or cleared
         self._forget_from = 0
         self._last_append: float | None = None
-        self._ending: m.SessionEnded | None = None  # what is said once every item has ended
+        self._away = False  # whether the client has lost its connection, and may come back
         self._stirred = False  # whether there was more than an append, which moves the front end and nothing behind it
         self.ended = False
         self.behind = False  # whether the client should be kept waiting: it sent more than the models have done
@@ -110,19 +108,18 @@ class Session:
 
     @property
     def backlog_s(self) -> float:
-        """Seconds of audio that were taken in and wait for a model: what the edge must not let grow without bound."""
+        """Seconds of audio that were taken in and wait for a model."""
         needed, heard = self._jobs.needs_from, self._heard
         first = heard if needed is None else min(heard, needed)
-        wire = self.settings.format
-        behind_barrier_s = self._inbox_bytes / (wire.rate * formats.SAMPLE_BYTES[wire.encoding])
-        return (self._front.position - first) / SAMPLE_RATE + behind_barrier_s
+        return backlog.seconds(self._front.position - first, self._inbox_bytes, self.settings.format)
 
     def _is_behind(self) -> bool:
-        if len(self._inbox) >= MAX_WAITING:
+        if len(self._inbox) >= backlog.MAX_WAITING:
             return True
         # What waits is held: the sum is for those who hold much.
         held = self._front.position - self._front.buffer.start
-        return (held >= MAX_BACKLOG_S * SAMPLE_RATE or self._inbox_bytes > 0) and self.backlog_s >= MAX_BACKLOG_S
+        much = held >= backlog.MAX_BACKLOG_S * SAMPLE_RATE or self._inbox_bytes > 0
+        return much and self.backlog_s >= backlog.MAX_BACKLOG_S
 
     def take_notice(self) -> str | None:
         """What the log should say of the audio, once."""
@@ -141,15 +138,18 @@ class Session:
                 self._ears.accept(message)
                 self._hear(self._front.accept(message))
                 self._stirred = True
-            case _ if self._ending is not None:
+            case _ if self._ending.last is not None:
                 return  # what follows the last command, or the end of the session's time, is not heard any more
             case m.AppendAudio():
                 self._last_append = now
                 self._inbox_bytes += len(message.audio)
                 self._inbox += pieces(message)
+            case m.FinishSession() if not self._ending.ask(message):
+                pass  # not yet
+            case m.ClientAway() | m.ClientBack():
+                self._away, self._last_append = isinstance(message, m.ClientAway), now
+                self._inbox.append(message)
             case _:
-                if isinstance(message, m.FinishSession):
-                    self._ending = m.SessionEnded(1000, "")
                 self._inbox.append(message)
         self._advance(now)
 
@@ -164,7 +164,7 @@ class Session:
         if self.ended:
             return None
         timers = [lane.deadline for lane in (self._front.lane, self._ears.lane, *self._jobs.lanes)]
-        timers += [self._expires if self._ending is None else None, self._stall_deadline()]
+        timers += [self._ending.deadline, self._stall_deadline()]
         return min((timer for timer in timers if timer is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -175,15 +175,10 @@ class Session:
         if self._ears.lane.overdue(now):
             self._ears.give_up()
             self._hear([])
-        if self._jobs.lane.overdue(now):
-            self._jobs.give_up()
-        if self._jobs.speakers.lane.overdue(now):
-            self._jobs.speakers.give_up()
+        self._jobs.give_up(now)
         if (stall := self._stall_deadline()) is not None and now >= stall:
             self._end_turn()
-        if now >= self._expires and self._ending is None:
-            message = "Your session hit the maximum duration that this server allows."
-            self._ending = m.SessionEnded(1001, "session_expired", CallerError(message, code="session_expired"))
+        if self._ending.expire(now):
             self._inbox.append(m.FinishSession())
         self._stirred = True
         self._advance(now)
@@ -209,9 +204,11 @@ class Session:
             if self._front.buffer.end >= self._forget_from:
                 self._forget()
             self._stirred = False
-        if self._ending is not None and not self._inbox and not self._jobs.busy:
+        if self._ending.wanted and self._quiet:
+            self._ending.leave()
+        if self._ending.last is not None and not self._inbox and not self._jobs.busy:
             self.ended = True
-            self._emit(self._ending)
+            self._emit(self._ending.last)
         self.behind = self._is_behind()
 
     def _ask(self, work: Work | Urge | None) -> None:
@@ -241,6 +238,12 @@ class Session:
     @property
     def _decided(self) -> bool:
         return self._front.caught_up and self._ears.caught_up
+
+    @property
+    def _quiet(self) -> bool:
+        """Whether nobody is in the middle of a turn."""
+        uncommitted = self.settings.turn_detection is None and self._front.position > self._floor
+        return self._open is None and not self._inbox and self._decided and not uncommitted
 
     def _obey(self, signal: Signal) -> None:
         match signal:
@@ -333,9 +336,12 @@ class Session:
             case m.FinishSession():
                 if self._open is not None:
                     self._end_turn()
+            case m.ClientBack():
+                self._front.realign()
+                self._emit(m.SessionResumed(self.view, to_ms(self._front.position)))
             case m.Refuse():
                 raise command.error
-            case m.Ignored():
+            case m.ClientAway() | m.Ignored():
                 pass
             case _:
                 assert_never(command)
@@ -345,18 +351,12 @@ class Session:
         before = self._front.position
         self._front.append(command.audio, command.format or self.settings.format)
         if fault := self._charge(self._front.position - before):  # no more is heard; what came is told to its end
-            self._ending = m.SessionEnded(1013, f"{fault.type}.{fault.code}", fault)
+            self._ending.overdraw(fault)
             self._inbox, self._inbox_bytes = deque([m.FinishSession()]), 0
 
     def _commit_by_client(self) -> None:
         position = self._front.position
-        held = position - self._floor
-        if held < MIN_COMMIT:
-            raise CallerError(
-                "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
-                f"but buffer only has {max(held, 0) * 1000 / SAMPLE_RATE:.2f}ms of audio.",
-                code="input_audio_buffer_commit_empty",
-            )
+        require_audio(position - self._floor)
         self._commit(position)
         self._ears.detector.rest(position)
 
@@ -391,7 +391,7 @@ class Session:
 
     def _stall_deadline(self) -> float | None:
         """When the open turn ends for want of audio; never while scores are awaited or the client kept waiting."""
-        if self._open is None or not self._ears.detector.announces or self._last_append is None:
+        if self._open is None or not self._ears.detector.announces or self._last_append is None or self._away:
             return None
         ours = self._inbox or not self._decided or self.behind
         return None if ours else self._last_append + STALL_S

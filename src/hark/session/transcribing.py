@@ -188,8 +188,14 @@ class Transcribing:
         elif self._pace:
             self._pace.accept(result)
 
-    def give_up(self) -> None:
-        """The engine did not answer in time."""
+    def give_up(self, now: float) -> None:
+        """On what was not answered in time."""
+        if self.lane.overdue(now):
+            self._give_up_transcript()
+        if self.speakers.lane.overdue(now):
+            self.speakers.give_up()
+
+    def _give_up_transcript(self) -> None:
         asked = self._newest()
         self.lane.abandon()
         self._asked.clear()
