@@ -48,7 +48,7 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "speaker_model": "s", "allow_anonymous": "true", "aliases": "fast=m", "transcription_model": "whisper-1",
         "session_model": "gpt-realtime-mini", "max_sessions": "9", "models_dir": "models", "data_dir": "data",
         "models_memory_mb": "900",
-        "threads": "2", "workers": "2", "max_session_minutes": "5", "max_file_mb": "5", "max_file_minutes": "5",
+        "threads": "2", "workers": "2", "max_session_minutes": "5", "resume_seconds": "7", "drain_seconds": "3", "max_file_mb": "5", "max_file_minutes": "5",
         "log_level": "debug",
         "tls_cert": "cert.pem", "tls_key": "key.pem", "tls_self_signed": "true", "webrtc_ports": "50000-50099",
         "webrtc_address": "203.0.113.5", "webrtc_stun": "stun:a.example", "webrtc_turn": "turn:a.example",

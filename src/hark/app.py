@@ -8,8 +8,8 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -28,13 +28,17 @@ from hark.edge.admission import Admission
 from hark.edge.calls import Calls, either
 from hark.edge.client_secrets import ClientSecrets
 from hark.edge.console import Console
+from hark.edge.drain import Drain
 from hark.edge.eventlog import EventLogs
 from hark.edge.gateway import Gateway
 from hark.edge.ids import new_id
 from hark.edge.limits import Limits
+from hark.edge.lives import Lives
 from hark.edge.models import Models
+from hark.edge.records import Records
 from hark.edge.reference import Reference
 from hark.edge.transcriptions import Transcriptions
+from hark.edge.transcripts import Transcripts
 from hark.edge.websocket import Realtime, wrong_path
 from hark.edge.witness import Witnesses
 from hark.errors import HarkError, OperatorError
@@ -64,18 +68,24 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 MEBIBYTE = 1024 * 1024
 
 
+class Routed(Protocol):
+    """What knows its own paths."""
+
+    def routes(self) -> Sequence[Route]: ...
+
+
 def routes(
     realtime: Realtime,
     secrets: ClientSecrets,
     models: Models,
     files: Transcriptions,
-    *pages: Reference | Console,
+    *others: Routed,
 ) -> list[BaseRoute]:
     calls = realtime.calls
     paths = [path + slash for path in REALTIME_PATHS for slash in ("", "/")]
     return [
         Route("/health", status.health),
-        *(route for page in pages for route in page.routes()),
+        *(route for other in others for route in other.routes()),
         *(WebSocketRoute(path, realtime.serve) for path in paths),
         *calls.routes(),
         *secrets.routes(),
@@ -89,7 +99,15 @@ def routes(
     ]
 
 
-def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalCompute, calls: Calls) -> ASGIApp:
+def build(
+    settings: Settings,
+    keys: Keys,
+    catalog: Catalog,
+    compute: LocalCompute,
+    calls: Calls,
+    *others: Routed,
+    lives: Lives,
+) -> ASGIApp:
     """The ASGI application, without the layers around it."""
     lifetime_s, anyone = settings.max_session_minutes * 60.0, settings.allow_anonymous
     realtime = Realtime(
@@ -102,6 +120,8 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
         calls=calls,
         session_model=settings.session_model,
         witnesses=calls.witnesses,
+        lives=lives,
+        mint_id=calls.mint_id,
     )
     secrets = ClientSecrets(keys, catalog.find, lifetime_s, calls, anyone, settings.session_model)
     table = [Model(offer.name, offer.created, offer.owned_by) for offer in catalog.offers()]
@@ -123,7 +143,7 @@ def build(settings: Settings, keys: Keys, catalog: Catalog, compute: LocalComput
         Exception: status.crash,
     }
 
-    routing = routes(realtime, secrets, models, files, Reference(keys), Console(keys))
+    routing = routes(realtime, secrets, models, files, Reference(keys), Console(keys), *others)
     return calls.logs.around(Starlette(routes=routing, exception_handlers=handlers))
 
 
@@ -185,7 +205,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
     )
     admission = Admission(compute.strain, most=settings.max_sessions)
     limits = Limits(Store(settings.data_folder), admission=admission, sessions=gateway)
-    witnesses = Witnesses()
+    lives, records = Lives(settings.resume_seconds), Records(settings.resume_seconds)
     calls = Calls(
         keys=keys,
         find_model=catalog.find,
@@ -196,11 +216,23 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         any_origin=settings.allow_anonymous,
         session_model=settings.session_model,
         logs=EventLogs(settings.event_log and settings.event_log.expanduser()),
-        new_call_id=gateway.new_call_id if gateway else lambda: new_id("rtc"),
-        witnesses=witnesses,
+        mint_id=gateway.new_id if gateway else new_id,
+        witnesses=Witnesses(records.begin),
     )
+    drain = Drain(
+        keys,
+        limits,
+        lives,
+        calls,
+        seconds=settings.drain_seconds,
+        any_origin=settings.allow_anonymous,
+        tell_others=gateway.tell_draining if gateway else None,
+    )
+    if gateway is not None:
+        gateway.drain = drain.set
     listener = listen(settings) if gateway is None else None
-    app = build(settings, keys, catalog, compute, calls)
+    transcripts = Transcripts(keys, records, lives, any_origin=settings.allow_anonymous)
+    app = build(settings, keys, catalog, compute, calls, drain, transcripts, lives=lives)
     try:
         await compute.start(*catalog.engines())
         server = _Server(_uvicorn(around(relay.between(app, gateway) if gateway else app, settings, keys), certificate))
@@ -215,12 +247,13 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
                 beside.append(asyncio.create_task(_join(gateway, server, app, calls)))
             yield url_of(settings, listener) if listener else ""
         finally:
+            await drain.run()
             if gateway is not None:
                 gateway.leave_service()
             server.should_exit = True
             for task in beside:
                 task.cancel()
-            await asyncio.gather(serving, calls.stop())
+            await serving
     finally:
         if listener is not None:
             listener.close()

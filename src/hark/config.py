@@ -103,6 +103,18 @@ class Settings(BaseSettings):
         description="Sessions at once, uploads included. Default: as many as there is room for.",
     )
     max_session_minutes: int = Field(default=1_440, ge=1, description="A session ends after this time.")
+    resume_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=3_600,
+        description="Seconds that a session waits for a client that was cut off, and that its transcript is kept.",
+    )
+    drain_seconds: float = Field(
+        default=15,
+        ge=0,
+        le=3_600,
+        description="Seconds that turns in hand have to be finished when the server is stopped.",
+    )
     max_file_mb: int = Field(default=25, ge=1, description="Largest file that may be uploaded, in MiB.")
     max_file_minutes: int = Field(default=240, ge=1, description="Longest recording that may be uploaded.")
     tls_cert: Path | None = Field(default=None, description="PEM file with a certificate, to serve https and wss.")

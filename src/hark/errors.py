@@ -7,7 +7,8 @@ Rule: every error says what was expected, what came, and what to do, and carries
     ├── CallerError      the client sent what the API does not allow
     │   ├── AuthError         … or a credential that is missing or wrong
     │   ├── RateLimitError    … or more than its key allows at once, or in an hour
-    │   │   └── OverloadedError   … or more than the server can carry
+    │   │   ├── OverloadedError   … or more than the server can carry
+    │   │   └── DrainingError     … or comes while the server is being stopped
     │   ├── NotFoundError     … or names what is not there
     │   ├── TooLargeError     … or more than this server takes (FileTooLargeError: in an upload)
     │   └── MediaTypeError    … or in a form that cannot be read
@@ -91,6 +92,18 @@ class OverloadedError(RateLimitError):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.code = "server_overloaded"
+
+
+class DrainingError(RateLimitError):
+    """The server is being taken out of service; another one, or this one later, may serve."""
+
+    type = "server_error"
+    status = 503
+
+    def __init__(self) -> None:
+        message = "This server is being taken out of service and takes no new sessions. Connect again."
+        super().__init__(message, retry_after_s=5)
+        self.code = "server_draining"
 
 
 class OperatorError(HarkError):

@@ -87,6 +87,7 @@ OWN = {
     "invalid_model": "unknown-model", "model_not_found": "unknown-model", "invalid_api_key": "wrong-key",
     "expired_api_key": "key-expired", "expired_client_secret": "secret-expired", "origin_not_allowed": "origin-refused",
     "rate_limit_exceeded": "rate-limited", "server_overloaded": "rate-limited",
+    "server_draining": "server-restarts",
     "invalid_offer": "invalid-offer", "unknown_url": "wrong-websocket-path",
     "session_expired": "session-expired", "unknown_parameter": "unknown-parameter", "invalid_json": "not-json",
     "input_audio_buffer_commit_empty": "commit-empty",

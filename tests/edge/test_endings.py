@@ -75,7 +75,7 @@ def test_nothing_is_left_of_a_client_that_vanished(models, leave):
     engine, started = models
 
     async def scenario():
-        async with hark.app.running(settings(model="held")) as url:
+        async with hark.app.running(settings(model="held", resume_seconds=0)) as url:
             before = asyncio.all_tasks()
             clients = [await in_the_middle_of_a_turn(url) for _ in range(3)]
             (compute,) = started

@@ -52,7 +52,7 @@ def vanishes_in_a_turn(wire):
 
 @pytest.mark.parametrize("leave", [says_goodbye, hangs_up, vanishes, vanishes_in_a_turn])
 def test_nothing_of_a_session_outlives_it(serve, sessions, leave):
-    with serve().session() as wire:
+    with serve(resume_seconds=0.2).session() as wire:
         wire.append(speech("alpha", pause_s=1))
         wire.until(COMPLETED)
         assert len(sessions()) == 1

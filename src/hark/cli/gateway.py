@@ -26,8 +26,8 @@ from hark.errors import HarkError
 
 log = logging.getLogger("hark.serve")
 
-# After the supervisor is gone: for sessions to be closed and calls to be finished.
-STOP_S: Final = 20.0
+# After the supervisor is gone and the drain time over: for all to be closed.
+STOP_S: Final = 15.0
 
 
 class Order(Struct, frozen=True):
@@ -44,18 +44,19 @@ def main() -> None:
     if not line:
         return  # the supervisor is gone already
     order = json.decode(line, type=Order)
-    threading.Thread(target=_live_with_supervisor, name="hark-supervisor", daemon=True).start()
     settings = Settings(**order.settings)
+    patience_s = settings.drain_seconds + STOP_S
+    threading.Thread(target=_live_with_supervisor, args=(patience_s,), name="hark-supervisor", daemon=True).start()
     set_up_log(settings, order.index)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(order, settings))
 
 
-def _live_with_supervisor() -> None:
+def _live_with_supervisor(patience_s: float) -> None:
     """The channel tells the event loop too, by which it ends in order; but the loop may be what hangs."""
     while os.read(sys.stdin.fileno(), 1):
         pass
-    time.sleep(STOP_S)
+    time.sleep(patience_s)
     os._exit(1)
 
 

@@ -31,6 +31,7 @@ from hark.edge.channel import (
     Answer,
     Channel,
     Connection,
+    Draining,
     Enter,
     Failed,
     Leaving,
@@ -52,8 +53,8 @@ PROGRAM: Final = (sys.executable, "-P", "-c", "from hark.cli.gateway import main
 FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 SOUND_S: Final = 60.0
-# For all to finish what they do, when told to stop.
-STOP_S: Final = 30.0
+# For all to be gone, when told to stop and after their drain time.
+STOP_S: Final = 20.0
 # Connections on their way to one gateway.
 MOST_CARRIED: Final = 64
 # After accept() has failed, for want of descriptors as a rule.
@@ -127,18 +128,19 @@ class Supervisor:
         self._tasks.append(asyncio.create_task(self._accept()))
 
     async def stop(self) -> None:
-        """End all gateways; those that are not done after STOP_S are killed."""
+        """End all gateways; those that are not done STOP_S after their drain time are killed. Meanwhile newcomers are
+        answered, by whichever gateway still drains."""
         self._stopping.set()
-        self._listener.close()
         gateways = list(self._gateways.values())
         try:
             for gateway in gateways:
                 with contextlib.suppress(ProcessLookupError):
                     (gateway.process.terminate if gateway.ready else gateway.process.kill)()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S):
+                async with asyncio.timeout(self._settings.drain_seconds + STOP_S):
                     await asyncio.gather(*(gateway.process.wait() for gateway in gateways))
         finally:
+            self._listener.close()
             for gateway in gateways:
                 with contextlib.suppress(ProcessLookupError):
                     gateway.process.kill()
@@ -291,6 +293,9 @@ class Supervisor:
                 gateway.channel.send(Answer(number, refusal, limit or 0))
             case Left(key_id):
                 self._register.leave(gateway.index, key_id)
+            case Draining():
+                for each in self._gateways.values():
+                    each.channel.send(message)
             case Return() if came is not None:
                 self._again(came)
             case Pass(to) if came is not None:

@@ -233,7 +233,7 @@ RULES: Final[tuple[tuple[FindingName, Fits], ...]] = (
     ("no-webrtc", _both(_at("call"), _status(404, 405, 501))),
     ("no-minting", _both(_at("mint"), _status(404, 405, 501))),
     ("too-large-message", lambda answer, _: answer.close_code == 1009),
-    ("server-restarts", lambda answer, _: answer.close_code in (1001, 1012, 1013)),
+    ("server-restarts", _either(_code("server_draining"), lambda answer, _: answer.close_code in (1001, 1012, 1013))),
     ("cut-off", lambda answer, _: answer.close_code == 1006),
     ("not-this-api", _either(_status(404, 405), _no_envelope)),
     ("invalid-request", lambda answer, _: answer.type == "invalid_request_error" and not _empty(answer, Asked("HTTP"))),

@@ -105,6 +105,10 @@ class Call:
             self._filled.set()
             asyncio.get_running_loop().call_later(FINISH_S, self._cut_off)
 
+    def leave(self) -> None:
+        """End at the next moment of quiet."""
+        self._put(FinishSession(patient=True), 0)
+
     def _put(self, command: AnyCommand, size: int) -> None:
         if self.ending is not None:
             return

@@ -31,7 +31,7 @@ from hark.edge.forms import read_form
 from hark.edge.ids import new_id
 from hark.edge.limits import Limits
 from hark.edge.witness import Opened, Witnesses
-from hark.errors import CallerError, NotFoundError, RateLimitError, TooLargeError
+from hark.errors import CallerError, NotFoundError, TooLargeError
 from hark.protocol import minting, offers
 from hark.protocol.dialects import Choice
 from hark.protocol.offers import MAX_OFFER_BYTES, Offer
@@ -67,7 +67,7 @@ class Calls:
         any_origin: bool = False,
         session_model: str = DEFAULT_SESSION_MODEL,
         logs: EventLogs | None = None,
-        new_call_id: Callable[[], str] = lambda: new_id("rtc"),
+        mint_id: Callable[[str], str] = new_id,
         witnesses: Witnesses | None = None,
     ) -> None:
         self.keys = keys
@@ -79,11 +79,10 @@ class Calls:
         self._network = network
         self._session_model = session_model
         self.logs = logs or EventLogs()
-        self._new_call_id = new_call_id
+        self.mint_id = mint_id
         self.witnesses = witnesses or Witnesses()
         self._calls: dict[str, Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
 
     def routes(self) -> Sequence[Route]:
         return [
@@ -141,9 +140,13 @@ class Calls:
             raise NotFoundError(message, code="call_not_found", param="call_id")
         return call
 
+    def leave(self) -> None:
+        """Every call ends at its next moment of quiet."""
+        for call in list(self._calls.values()):
+            call.leave()
+
     async def stop(self) -> None:
-        """End every call, each as it should, and take no more."""
-        self._stopping = True
+        """End every call, each as it should."""
         for call in list(self._calls.values()):
             call.end("the server stops")
         if self._tasks:
@@ -152,8 +155,6 @@ class Calls:
     # ---- a call --------------------------------------------------------------------------------------------------
 
     async def _begin(self, request: Request, who: Principal, choice: Choice, sdp: str) -> tuple[str, Call]:
-        if self._stopping:
-            raise RateLimitError("The server is being stopped. Call again when it is back.", retry_after_s=5)
         await asyncio.to_thread(_load)
         from hark.edge.call import Call, ChannelEar  # noqa: PLC0415 - see the head of this file
         from hark.edge.peer import Peer  # noqa: PLC0415
@@ -162,7 +163,7 @@ class Calls:
             meter = await stack.enter_async_context(self.limits.session(who))
             expires_at = int(time.time() + self._lifetime_s)
             session = Session(
-                SessionView(new_id("sess"), expires_at, choice.settings, self._session_model),
+                SessionView(self.mint_id("sess"), expires_at, choice.settings, self._session_model),
                 find_model=self._find_model,
                 new_id=new_id,
                 now=asyncio.get_running_loop().time(),
@@ -170,7 +171,7 @@ class Calls:
                 charge=meter.charge,
                 judges_pace=False,  # packets say their rate
             )
-            call_id = self._new_call_id()
+            call_id = self.mint_id("rtc")
             opened = Opened(session.id, "webrtc", who.key_id, choice.settings.model, call_id)
             call = Call(call_id, who.key_id, session, self._compute, self.witnesses.of(opened))
             kept = self.logs.begin(request, "webrtc")

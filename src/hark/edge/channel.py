@@ -97,6 +97,12 @@ class Answer(Struct, tag=True, frozen=True):
     most: int
 
 
+class Draining(Struct, tag=True, frozen=True):
+    """Either way: whether the server drains. A gateway says it to all by way of the supervisor."""
+
+    on: bool
+
+
 class Quiet(Struct, tag=True, frozen=True):
     """From the supervisor: whether the log shall leave out what becomes of sessions."""
 
@@ -104,7 +110,20 @@ class Quiet(Struct, tag=True, frozen=True):
 
 
 Message: TypeAlias = (
-    Taken | Ready | Failed | Leaving | Load | Enter | Left | Pass | Return | Connection | Request | Answer | Quiet
+    Taken
+    | Ready
+    | Failed
+    | Leaving
+    | Load
+    | Enter
+    | Left
+    | Pass
+    | Return
+    | Connection
+    | Request
+    | Answer
+    | Quiet
+    | Draining
 )
 _WITH_SOCKET: Final = (Pass, Return, Connection, Request)
 

@@ -23,6 +23,7 @@ from hark.edge.channel import (
     Answer,
     Channel,
     Connection,
+    Draining,
     Enter,
     Failed,
     Leaving,
@@ -43,7 +44,7 @@ from hark.errors import RateLimitError
 REPORT_S: Final = 0.25
 # For what others wait for here, once this gateway ends.
 PATIENCE_S: Final = 2.0
-_CALL_ID: Final = re.compile(r"rtc_([0-9a-f]{2})[0-9a-f]{20}")
+_OWNED_ID: Final = re.compile(r"(?:rtc|sess)_([0-9a-f]{2})[0-9a-f]{20}")
 
 Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _Asked: TypeAlias = tuple[asyncio.Future[tuple[Refusal, int]], str]
@@ -65,6 +66,7 @@ class Gateway:
         self._given = 0
         self._adopt: Callable[[socket.socket], Awaitable[None]] | None = None
         self._answer: Callable[[Stream], Awaitable[None]] | None = None
+        self.drain: Callable[[bool], None] | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
 
@@ -85,6 +87,10 @@ class Gateway:
             if (now := Load(self._given, how_many())) != told:
                 self._channel.send(now)
                 told = now
+
+    def tell_draining(self, on: bool) -> None:
+        """Say to all gateways, this one too, whether the server drains."""
+        self._channel.send(Draining(on))
 
     def fail(self, message: str) -> None:
         """It cannot start."""
@@ -122,6 +128,8 @@ class Gateway:
                     self._channel.send(Left(key_id))
             case Quiet(on):
                 self._quiet(on)
+            case Draining(on) if self.drain is not None:
+                self.drain(on)
             case _:
                 pass
 
@@ -174,15 +182,15 @@ class Gateway:
     def leave(self, who: Principal) -> None:
         self._channel.send(Left(who.key_id))
 
-    # ---- calls ---------------------------------------------------------------------------------------------------
+    # ---- what is here alone --------------------------------------------------------------------------------------
 
-    def new_call_id(self) -> str:
-        """One that says where the call is."""
-        return new_id("rtc").replace("_", f"_{self.index:02x}")
+    def new_id(self, prefix: str) -> str:
+        """Of a call or a session: one that says where it is."""
+        return new_id(prefix).replace("_", f"_{self.index:02x}")
 
-    def owner(self, call_id: str) -> int | None:
-        """The index of the gateway that has this call, if it has one and is not this."""
-        found = _CALL_ID.fullmatch(call_id)
+    def owner(self, owned_id: str) -> int | None:
+        """The index of the gateway that has this call or session, if it has one and is not this."""
+        found = _OWNED_ID.fullmatch(owned_id)
         index = int(found[1], 16) if found else self.index
         return None if index == self.index else index
 

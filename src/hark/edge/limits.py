@@ -21,7 +21,7 @@ from hark.auth.store import Store
 from hark.auth.usage import Account
 from hark.core.work import SAMPLE_RATE
 from hark.edge.admission import Admission
-from hark.errors import OperatorError, RateLimitError
+from hark.errors import DrainingError, OperatorError, RateLimitError
 
 log = logging.getLogger("hark.session")
 
@@ -66,6 +66,8 @@ class Limits:
         sessions: Sessions | None = None,
     ) -> None:
         self.clock = clock
+        self.open = 0  # sessions, for this process
+        self.draining = False  # whether no more begin
         self._admission = admission
         self._store = store
         self._sessions = sessions or OpenSessions()
@@ -80,6 +82,8 @@ class Limits:
     async def session(self, who: Principal, *, live: bool = True) -> AsyncIterator[Meter]:
         """One session of theirs, while it lasts. Raises RateLimitError, and OperatorError if the store is broken.
         `live`: somebody speaks now."""
+        if self.draining:
+            raise DrainingError
         async with self._entered(who, live=live):
             if not who.stored:
                 yield Meter(self, None)
@@ -94,6 +98,7 @@ class Limits:
     @asynccontextmanager
     async def _entered(self, who: Principal, *, live: bool) -> AsyncIterator[None]:
         await self._sessions.enter(who)
+        self.open += 1
         try:
             if self._admission is None:
                 yield
@@ -104,6 +109,7 @@ class Limits:
             finally:
                 self._admission.leave()
         finally:
+            self.open -= 1
             self._sessions.leave(who)
 
     def save(self) -> None:

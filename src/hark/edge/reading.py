@@ -49,8 +49,11 @@ class Inbox(asyncio.Queue[Any]):
     def __init__(self) -> None:
         super().__init__()
         self.over: Callable[[Message], None] | None = None
+        self.broken = False  # whether the connection ended without a close
 
     def put_nowait(self, item: Message) -> None:
+        if self.broken and item["type"] == "websocket.disconnect":
+            item = {**item, "code": 1006}  # uvicorn says 1005, which is what a client without a reason says
         if self.over is None:
             super().put_nowait(item)
         else:
@@ -70,7 +73,7 @@ class Reader(WebSockets):
         super().__init__(config, server_state, app_state, _loop)
         self.queue: Inbox = Inbox()
         self._take: Take | None = None
-        self._gone: Callable[[], None] | None = None
+        self._gone: Callable[[int], None] | None = None
         self._held = False
         self._requested = False
         self._early = False
@@ -82,9 +85,10 @@ class Reader(WebSockets):
     # ---- for the application -------------------------------------------------------------------------------------
 
     @contextmanager
-    def taken_over(self, take: Take, gone: Callable[[], None]) -> Iterator[None]:
+    def taken_over(self, take: Take, gone: Callable[[int], None]) -> Iterator[None]:
         """`take` is called with messages as they come (bytes: it was binary), several if they came at once, and `gone`
-        when the client has. ASGI's `receive` has nothing more to say, and what comes afterwards nobody hears."""
+        when the client has, with its close code or 1006. ASGI's `receive` has nothing more to say, and what comes
+        afterwards nobody hears."""
         self._take, self._gone = take, gone
         self.queue.over = self._hand_over
         try:
@@ -121,7 +125,7 @@ class Reader(WebSockets):
     def _hand_over(self, message: Message) -> None:
         if message["type"] == "websocket.disconnect":
             if self._gone is not None:
-                self._gone()
+                self._gone(message["code"])
         elif message["type"] == "websocket.receive" and self._take is not None:
             text = message.get("text")
             self._take([message["bytes"] if text is None else text])
@@ -141,6 +145,10 @@ class Reader(WebSockets):
         super().handle_connect(event)
         if self.response.status_code == 101:
             self.scope["extensions"][EXTENSION] = {"reader": self}  # before its task begins
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.queue.broken = self.conn.close_rcvd is None
+        super().connection_lost(exc)
 
     def send_receive_event_to_app(self) -> None:
         super().send_receive_event_to_app()

@@ -1,11 +1,11 @@
-"""Requests about a call that another gateway has: passed on to it, whole, and its answer passed back.
+"""Requests about a call or a session that another gateway has: passed on to it, whole, its answer passed back.
 
 What goes over the stream between the two is what goes between a server and an application (ASGI): the scope, then
 messages either way, each as 4 bytes of length and msgpack. So a WebSocket beside a call and the POST that hangs it up
 take the same way, and the gateway that has the call sees the client's own credentials, dialect and close codes.
 
-Rule: the gateway with the call judges; this one looks at the id alone. Where there is no such gateway, or it ends
-before it has answered, this one answers, and its answer is that there is no such call.
+Rule: the gateway that has it judges; this one looks at the id alone. Where there is no such gateway, or it ends before
+it has answered, this one answers, and its answer is that there is no such call or session.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger("hark.http")
 
 CLOSE_FAULT: Final = 1011
 _LENGTH_BYTES: Final = 4
-_CALL_PATH: Final = re.compile(r"/calls/([^/]+)/[^/]+$")
+_OWNED_PATH: Final = re.compile(r"/(?:calls|sessions)/([^/]+)/[^/]+$")
 # Of a scope: what can travel. `state` has the request's id, so that the logs of both agree.
 _TRAVELS: Final = (
     "type", "asgi", "http_version", "scheme", "method", "path", "raw_path", "root_path", "query_string", "headers",
@@ -59,10 +59,10 @@ class _Line:
 
 
 def between(app: ASGIApp, gateway: Gateway) -> ASGIApp:
-    """`app`, but for requests about calls of other gateways."""
+    """`app`, but for requests about what other gateways have."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        owner = gateway.owner(_call_id(scope))
+        owner = gateway.owner(_owned_id(scope))
         if owner is None:
             await app(scope, receive, send)
             return
@@ -160,10 +160,11 @@ async def _pass_on(stream: Stream, scope: Scope, asked: _Asked, send: Send) -> b
     return True
 
 
-def _call_id(scope: Scope) -> str:
-    """The call that a request is about, "" if about none."""
+def _owned_id(scope: Scope) -> str:
+    """The call or session that a request is about, "" if about none."""
     if scope["type"] == "websocket":
-        return HTTPConnection(scope).query_params.get("call_id") or ""
-    if scope["type"] == "http" and (found := _CALL_PATH.search(scope["path"])):
+        query = HTTPConnection(scope).query_params
+        return query.get("call_id") or query.get("resume") or ""
+    if scope["type"] == "http" and (found := _OWNED_PATH.search(scope["path"])):
         return found[1]
     return ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from msgspec import Struct, field
@@ -19,20 +19,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from hark.auth.keys import Keys
 from hark.auth.principal import Principal
-from hark.core.messages import DEFAULT_SESSION_MODEL, SessionEnded, SessionView
+from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
 from hark.core.work import Compute
 from hark.edge import guard, requests, sideband, status
 from hark.edge.beat import Beat
 from hark.edge.calls import Calls
-from hark.edge.frames import Speaker, commands
 from hark.edge.ids import new_id
-from hark.edge.limits import Limits, Meter
-from hark.edge.pump import Pump
-from hark.edge.reading import reader_of
+from hark.edge.life import CLOSE_RESTART, Life
+from hark.edge.limits import Limits
+from hark.edge.line import SocketLine
+from hark.edge.lives import Lives
 from hark.edge.witness import Opened, Witnesses
-from hark.errors import AuthError, CallerError, InternalError, OperatorError, RateLimitError
+from hark.errors import AuthError, CallerError, DrainingError, InternalError, OperatorError, RateLimitError
 from hark.protocol import dialects, events, minting
-from hark.protocol.wire import decode
 from hark.session.configuration import FindModel
 from hark.session.session import Session
 
@@ -58,6 +57,8 @@ class Realtime(Struct, frozen=True):
     session_model: str = DEFAULT_SESSION_MODEL
     beat: Beat = field(default_factory=Beat)
     witnesses: Witnesses = field(default_factory=Witnesses)
+    lives: Lives = field(default_factory=Lives)
+    mint_id: Callable[[str], str] = new_id
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection, from its handshake to its close."""
@@ -69,13 +70,21 @@ class Realtime(Struct, frozen=True):
             if call_id := shown.query.get("call_id"):
                 await self._attach(websocket, shown, call_id, who, minted)
                 return
-            choice = dialects.choose(shown, self.find_model, minted)
+            back = shown.query.get("resume")
+            life = self.lives.find(back, who) if back else None
+            choice = None if life else dialects.choose(shown, self.find_model, minted)
             async with self.limits.session(who) as meter:
-                ended = await self._run(websocket, who, choice, meter)
+                if life is None:
+                    assert choice is not None
+                    life, line = self._open(websocket, who, choice)
+                else:
+                    line = self._go_on(websocket, who, life, shown.query.get("after"))
+                life.meter = meter
+                ended = await line.serve()
             if ended is not None:  # said when it is no session of its key any more, for the next one may follow at once
                 await websocket.close(ended.code, ended.reason)
         except WebSocketDisconnect:
-            pass  # while a frame was being sent: the client is gone, and the pump has cleaned up
+            pass  # while a frame was being sent
         except (CallerError, InternalError) as error:
             await refuse(websocket, error)
         except OperatorError as error:
@@ -98,40 +107,34 @@ class Realtime(Struct, frozen=True):
         log.info("%s is listened to by %s (%s)", call.session.id, who.name, requests.id_of(websocket))
         await sideband.attach(websocket, _frames(websocket), call, "beta" if beta else "ga")
 
-    async def _run(
-        self, websocket: WebSocket, who: Principal, choice: dialects.Choice, meter: Meter
-    ) -> SessionEnded | None:
+    def _open(self, websocket: WebSocket, who: Principal, choice: dialects.Choice) -> tuple[Life, SocketLine]:
+        """A session that begins, and its client's line to it."""
         expires_at = int(time.time() + self.lifetime_s)
-        view = SessionView(new_id("sess"), expires_at, choice.settings, self.session_model)
+        view = SessionView(self.mint_id("sess"), expires_at, choice.settings, self.session_model)
         request_id, kind = requests.id_of(websocket), choice.settings.kind
         log.info("%s opened: %s %s by %s (%s)", view.id, choice.dialect, kind, who.name, request_id)
+        opened = Opened(view.id, "websocket", who.key_id, choice.settings.model)
+        life = self.lives.new(who.key_id, choice.dialect, self.witnesses.of(opened))
         session = Session(
             view,
             find_model=self.find_model,
             new_id=new_id,
             now=asyncio.get_running_loop().time(),
             lifetime_s=self.lifetime_s,
-            charge=meter.charge,
+            charge=life.charge,
         )
-        reader = reader_of(websocket)
-        speaker = Speaker(choice.dialect, send=reader.say if reader else websocket.send_text, new_id=new_id)
-        audience = self.witnesses.of(Opened(view.id, "websocket", who.key_id, choice.settings.model))
-        tell = audience.before(speaker.tell)
-        try:
-            if reader is None:
-                return await Pump(session, self.compute, tell=tell).run(commands(_frames(websocket)))
-            pump = Pump(session, self.compute, tell=tell, hold=reader.hold, beat=self.beat)
-            with reader.taken_over(lambda frames: pump.put([decode(frame) for frame in frames]), pump.gone):
-                return await pump.serve()
-        except WebSocketDisconnect:
-            raise
-        except Exception:
-            log.exception("%s: unhandled fault", view.id)
-            message = f"The server failed on this session. Its log has the details under {view.id}."
-            raise InternalError(message) from None
-        finally:
-            audience.gone()
-            log.info("%s closed", view.id)
+        line = SocketLine(websocket, life)
+        life.begin(session, self.compute, self.beat, line)
+        self.lives.keep(life)
+        return life, line
+
+    def _go_on(self, websocket: WebSocket, who: Principal, life: Life, after: str | None) -> SocketLine:
+        """The line of a client that was cut off. Raises NotFoundError if the session has ended meanwhile."""
+        life = self.lives.find(life.session_id, who)
+        log.info("%s goes on for %s (%s)", life.session_id, who.name, requests.id_of(websocket))
+        line = SocketLine(websocket, life)
+        life.resume(line, after)
+        return line
 
 
 async def refuse(websocket: WebSocket, error: CallerError | InternalError) -> None:
@@ -139,6 +142,8 @@ async def refuse(websocket: WebSocket, error: CallerError | InternalError) -> No
     match error:
         case AuthError():
             code = CLOSE_AUTH
+        case DrainingError():
+            code = CLOSE_RESTART
         case RateLimitError():
             code = CLOSE_BUSY
         case CallerError():

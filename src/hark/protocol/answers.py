@@ -181,6 +181,47 @@ class TextDone(_Body, frozen=True, tag_field="type", tag="transcript.text.done")
 StreamFrame: TypeAlias = TextDelta | SpeakerSegment | TextDone
 
 
+# ---- what was heard in a session -----------------------------------------------------------------------------------
+
+
+class ItemFault(_Body, frozen=True):
+    """Why an item has no transcript."""
+
+    type: str
+    message: str
+    code: str | None
+
+
+class HeardItem(_Body, frozen=True):
+    """An item of a session, in order. Times are milliseconds on its audio clock. While it is in progress its transcript
+    is what has been said of it so far."""
+
+    id: str
+    status: Literal["in_progress", "completed", "failed"]
+    transcript: str
+    start_ms: int | None
+    end_ms: int | None
+    error: ItemFault | UnsetType = UNSET
+
+
+class Readiness(_Body, frozen=True):
+    """Whether new sessions are welcome."""
+
+    status: Literal["ready", "draining"]
+
+
+class SessionTranscript(_Body, frozen=True):
+    """`status`: `open`, `away` while its client is cut off and may come back, or `ended`. `complete`: whether all of
+    its items are here; the oldest fall out."""
+
+    id: str
+    status: Literal["open", "away", "ended"]
+    text: str
+    items: list[HeardItem]
+    complete: bool
+    object: Literal["realtime.session.transcript"] = "realtime.session.transcript"
+
+
 # ---- models, and where things are ----------------------------------------------------------------------------------
 
 

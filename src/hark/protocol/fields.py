@@ -162,6 +162,7 @@ CONNECT: Final = Section(
     tuple(
         rows(
             ("honoured", "model intent deployment api-version", "see protocol.md, URLs and the handshake"),
+            ("honoured", "resume after", "not OpenAI's: see protocol.md, Coming back"),
             ("honoured", "authorization api-key access_token", "a key or a client secret"),
             ("honoured", "call_id", "of a call by WebRTC, to listen and speak beside it"),
             ("ignored", ANY, "anything else"),

@@ -119,7 +119,9 @@ def describe(base_url: str, version: str, *, keys_required: bool) -> dict[str, J
     }
 
 
-_SUCCESS: Final = {101: "Switching protocols", 200: "OK", 201: "Created"}
+# What is refused with a Retry-After.
+WAITED_FOR: Final = ("rate_limit_exceeded", "server_overloaded", "server_draining")
+_SUCCESS: Final = {101: "Switching protocols", 200: "OK", 201: "Created", 202: "Accepted"}
 
 
 def _shapes() -> Iterator[Shape]:
@@ -182,7 +184,9 @@ def _responses(operation: Operation, schemas: dict[str, Json]) -> dict[str, Json
     for status in sorted({code.status for code in operation.codes}):
         listed = [code for code in operation.codes if code.status == status]
         words = "; ".join(f"`{code.code}`: {code.when}" if code.code else code.when for code in listed)
-        headers = _headers((*COMMON_HEADERS, RETRY_AFTER) if status == 429 else COMMON_HEADERS)
+        headers = _headers(
+            (*COMMON_HEADERS, RETRY_AFTER) if any(code.code in WAITED_FOR for code in listed) else COMMON_HEADERS
+        )
         said = words[:1].upper() + words[1:] + "."
         responses[str(status)] = {"description": said, "headers": dict(headers), "content": refusal}
     return responses

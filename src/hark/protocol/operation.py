@@ -53,7 +53,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     call with curl, or a whole command that names the server as {base}. `keyed`: whether it wants a credential."""
 
     id: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     aliases: tuple[str, ...] = ()
     slash: bool = False
@@ -74,9 +74,9 @@ class Operation(Struct, frozen=True, kw_only=True):
         """A line for a shell that tries it."""
         if "{base}" in self.example:
             return self.example.replace("{base}", base)
-        method = "" if self.method == "GET" or self.body else " -X POST"
+        method = "" if self.method == "GET" or self.body else f" -X {self.method}"
         key = ' -H "Authorization: Bearer $HARK_API_KEY"' if self.keyed else ""
-        path = self.path.replace("{name}", "whisper-1").replace("{call_id}", "rtc_…")
+        path = self.path.replace("{name}", "whisper-1").replace("{call_id}", "rtc_…").replace("{session_id}", "sess_…")
         return f"curl{method} {base}{path}{key}{self.example}"
 
     @property
@@ -92,9 +92,11 @@ CREDENTIAL_CODES: Final = (
     Code(401, "expired_client_secret", "the client secret has expired"),
     Code(401, "origin_not_allowed", "a page from elsewhere, and no key is set, or the key is for other pages"),
 )
+DRAINING: Final = Code(503, "server_draining", "the server is taken out of service; Retry-After says when to ask again")
 LIMITS: Final = (
     Code(429, "rate_limit_exceeded", "a limit of the key is reached; Retry-After says for how many seconds"),
     Code(429, "server_overloaded", "the server has no room for another session; Retry-After says when to ask again"),
+    DRAINING,
 )
 FAULT: Final = Code(500, None, "a defect of the server; the message names the lines of its log")
 

@@ -13,6 +13,7 @@ from hark.protocol.minting import BetaRequest, GaRequest
 from hark.protocol.operation import (
     CREDENTIAL_CODES,
     CSS,
+    DRAINING,
     EVENTS,
     FAULT,
     FORM,
@@ -108,6 +109,7 @@ _CALL_CODES: Final = (
     FAULT,
 )
 _NO_CALL: Final = Code(404, "call_not_found", "there is no such call of this key, or it has ended")
+_NOT_THE_OPERATOR: Final = Code(401, "not_the_operator", "a key that is not the server's own")
 _CALL_ID: Final = Parameter("call_id", "path", "the last part of the Location that answered the offer")
 
 
@@ -223,6 +225,64 @@ OPERATIONS: Final = (
         succeeds=True,
     ),
     *(_telephone(verb) for verb in ("accept", "refer", "reject")),
+    Operation(
+        id="read_session_transcript",
+        method="GET",
+        path="/v1/realtime/sessions/{session_id}/transcript",
+        aliases=tuple(f"{base}/sessions/{{session_id}}/transcript" for base in _REALTIME),
+        title="Transcript of a session",
+        words=(
+            "What was heard in a session over WebSocket or WebRTC, while it lasts and for --resume-seconds after its "
+            "end. For a client that was cut off and does not come back. Not an operation of OpenAI's."
+        ),
+        parameters=(
+            Parameter("session_id", "path", "the id in session.created"),
+            Parameter("response_format", "query", "json is the default", ("json", "text", "srt", "vtt")),
+        ),
+        answers=(
+            Content(JSON, (a.SessionTranscript,), "response_format json"),
+            Content(TEXT, (), "response_format text, srt or vtt: of the items that are completed"),
+        ),
+        codes=(
+            *CREDENTIAL_CODES,
+            Code(400, "invalid_value", "a response_format that there is not"),
+            Code(404, "session_not_found", "there is no such session of this key, or it ended too long ago"),
+            FAULT,
+        ),
+    ),
+    Operation(
+        id="ready",
+        method="GET",
+        path="/ready",
+        title="Readiness",
+        words="Whether new sessions are welcome: 503 while the server is taken out of service. For load balancers.",
+        answers=(Content(JSON, (a.Readiness,)),),
+        codes=(DRAINING, FAULT),
+        keyed=False,
+    ),
+    Operation(
+        id="drain",
+        method="POST",
+        path="/drain",
+        title="Take the server out of service",
+        words=(
+            "New sessions are refused (503; over WebSocket close 1012), those that there are end at their next moment "
+            "of quiet, at the latest after --drain-seconds. With several workers it holds for all. Only for the "
+            "operator: with the key of --api-key, or from this machine where no key is set."
+        ),
+        status=202,
+        answers=(Content(JSON, (a.Readiness,)),),
+        codes=(*CREDENTIAL_CODES, _NOT_THE_OPERATOR, FAULT),
+    ),
+    Operation(
+        id="undrain",
+        method="DELETE",
+        path="/drain",
+        title="Put it into service again",
+        words="New sessions are taken again.",
+        answers=(Content(JSON, (a.Readiness,)),),
+        codes=(*CREDENTIAL_CODES, _NOT_THE_OPERATOR, FAULT),
+    ),
     Operation(
         id="offer_sdp",
         method="POST",

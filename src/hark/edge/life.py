@@ -1,0 +1,206 @@
+"""The life of a session over WebSocket: from its opening to its end, whichever connections its client has meanwhile.
+
+    opened -> a line -> lost: the session waits for a while -> another line: it is told what it missed, and goes on
+                     -> a goodbye, or nobody came back: the open turn is finished, its items end, and that is all
+
+Rule: a session has one line at a time, and the newest counts. Whatever ends a session, every item that was begun ends
+first, unless nobody would ever learn of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from msgspec import structs
+from starlette.websockets import WebSocketDisconnect
+
+from hark.core.messages import AnyCommand, ClientAway, ClientBack, Event, FinishSession, SessionEnded, SessionResumed
+from hark.core.work import Compute
+from hark.edge.beat import Beat
+from hark.edge.frames import Speaker
+from hark.edge.ids import new_id
+from hark.edge.kept import Kept
+from hark.edge.limits import Meter
+from hark.edge.pump import Pump
+from hark.edge.witness import Audience
+from hark.errors import HarkError, InternalError
+from hark.protocol.wire import DialectName
+from hark.session.session import Session
+
+log = logging.getLogger("hark.session")
+
+# How long the open turn may take to be finished, once nobody is there any more.
+FINISH_S: Final = 10.0
+CLOSE_REQUEST: Final = 4000
+CLOSE_RESTART: Final = 1012
+DRAINING: Final = "server_draining"
+
+
+class Line(Protocol):
+    """A connection of the session's client."""
+
+    async def say(self, frame: str) -> None:
+        """Raises WebSocketDisconnect if it is gone."""
+
+    def hold(self, held: bool) -> None:
+        """Whether the client shall wait."""
+
+    def end(self, told: SessionEnded | Exception) -> None:
+        """Nothing more comes: how the session ended, or what went wrong with it."""
+
+
+class Life:
+    """`patience_s`: how long it waits for a client that was cut off. `heard`: whether somebody learns of it all the
+    same, so that what was open is worth finishing. `begin` comes first."""
+
+    def __init__(
+        self, key_id: str, dialect: DialectName, audience: Audience, *, patience_s: float, heard: bool
+    ) -> None:
+        self.key_id = key_id
+        self.meter: Meter | None = None  # of who is connected, or was last
+        self.over = False
+        self._audience = audience
+        self._patience_s = patience_s
+        self._heard = heard
+        self._speaker = Speaker(dialect, send=self._send, new_id=new_id)
+        self._kept = Kept() if patience_s else None
+        self._line: Line | None = None
+        self._coming: tuple[Line, str | None] | None = None  # who is back, and not told yet
+        self._again = True  # whether what is said is to be said again to who missed it
+        self._held = False
+        self._leaving = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, session: Session, compute: Compute, beat: Beat, line: Line) -> None:
+        """To be followed by `run`."""
+        self.session_id = session.id
+        self._line = line
+        tell = self._audience.before(self._tell)
+        self._pump = Pump(session, compute, tell=tell, hold=self._hold, beat=beat)
+
+    def charge(self, samples: int) -> HarkError | None:
+        """The session's."""
+        return self.meter.charge(samples) if self.meter else None
+
+    async def run(self) -> None:
+        """To its end, of which the client is told by its line."""
+        told: SessionEnded | Exception = SessionEnded(1000, "")
+        try:
+            told = await self._pump.serve() or told
+        except Exception as error:
+            log.error("%s: unhandled fault", self.session_id, exc_info=error)
+            told = InternalError(f"The server failed on this session. Its log has the details under {self.session_id}.")
+        finally:
+            self.over = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self._audience.gone()
+            log.info("%s closed", self.session_id)
+            for line in {self._line, self._coming[0] if self._coming else None} - {None}:
+                assert line is not None
+                line.end(told)
+            self._line = self._coming = None
+
+    # ---- its client ----------------------------------------------------------------------------------------------
+
+    @property
+    def away(self) -> bool:
+        """Whether nobody is connected."""
+        return self._line is None and self._coming is None
+
+    def put(self, line: Line, commands: Sequence[AnyCommand]) -> None:
+        """What the client says on this line."""
+        if line is self._line or (self._coming is not None and line is self._coming[0]):
+            self._pump.put(commands)
+
+    def resume(self, line: Line, after: str | None) -> None:
+        """Its client is back, and has seen the events up to `after`."""
+        for older in (self._line, self._coming[0] if self._coming else None):
+            if older is not None:
+                older.end(SessionEnded(CLOSE_REQUEST, "session_resumed"))
+        self._line, self._coming = None, (line, after)
+        self._wait_no_more()
+        self._pump.put([ClientBack()])
+
+    def lost(self, line: Line, *, goodbye: bool) -> None:
+        """A line is gone; `goodbye`: the client has said so."""
+        if self._coming is not None and line is self._coming[0]:
+            self._coming = None
+        elif line is self._line:
+            self._line = None
+        else:
+            return
+        if self.over:
+            return
+        if goodbye or not self._patience_s or self._leaving:
+            self.finish()
+        else:
+            self._pump.put([ClientAway()])
+            self._wait_no_more()
+            self._timer = asyncio.get_running_loop().call_later(self._patience_s, self.finish)
+
+    def leave(self) -> None:
+        """End at the next moment of quiet; at once if nobody is connected."""
+        self._leaving = True
+        if self.away:
+            self.finish()
+            return
+        self._pump.put([FinishSession(patient=True, code=CLOSE_RESTART, reason=DRAINING)])
+
+    def finish(self, code: int = 1000, reason: str = "") -> None:
+        """End the open turn and then all, and be gone soon."""
+        if self.over:
+            return
+        self._wait_no_more()
+        if self.away and not self._heard:
+            self._pump.gone()
+            return
+        self._pump.put([FinishSession(code=code, reason=reason)])
+        self._timer = asyncio.get_running_loop().call_later(FINISH_S, self._pump.gone)
+
+    def _wait_no_more(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # ---- what goes out -------------------------------------------------------------------------------------------
+
+    def _hold(self, held: bool) -> None:
+        self._held = held
+        if self._line is not None:
+            self._line.hold(held)
+
+    async def _tell(self, event: Event) -> None:
+        if isinstance(event, SessionResumed):
+            await self._greet(event)
+        else:
+            await self._speaker.tell(event)
+
+    async def _greet(self, event: SessionResumed) -> None:
+        if self._coming is None:
+            return  # gone again
+        assert self._kept is not None
+        (line, after), self._coming = self._coming, None
+        missed = self._kept.after(after)
+        self._line, self._again = line, False
+        await self._speaker.tell(structs.replace(event, missed=missed is None))
+        self._again = True
+        for frame in missed or []:
+            if self._line is line:
+                await self._say(line, frame)
+        line.hold(self._held)
+
+    async def _send(self, frame: str) -> None:
+        if self._kept is not None:
+            self._kept.add(frame, again=self._again)
+        if self._line is not None:
+            await self._say(self._line, frame)
+
+    async def _say(self, line: Line, frame: str) -> None:
+        try:
+            await line.say(frame)
+        except WebSocketDisconnect:
+            self.lost(line, goodbye=False)
