@@ -83,7 +83,7 @@ EXPECTED = {
 }
 # Rows of what is no field of a struct, each with a probe all the same.
 BESIDE = {
-    "Connecting": {"resume", "after", "intent", "deployment", "api-version", "authorization", "api-key", "access_token"},
+    "Connecting": set("intent deployment api-version authorization api-key access_token resume after".split()),
     "Minting, GA": {"session.type"},
     "Server events": {
         "start_ms",
