@@ -83,7 +83,16 @@ EXPECTED = {
 }
 # Rows of what is no field of a struct, each with a probe all the same.
 BESIDE = {
-    "Connecting": set("intent deployment api-version authorization api-key access_token resume after".split()),
+    "Connecting": {
+        "intent",
+        "deployment",
+        "api-version",
+        "authorization",
+        "api-key",
+        "access_token",
+        "resume",
+        "after",
+    },
     "Minting, GA": {"session.type"},
     "Server events": {
         "start_ms",
