@@ -336,7 +336,15 @@ def test_a_parameter_of_the_handshake(server, serve, row):
         with serve(api_key="k" * 20).socket(f"/v1/realtime?{row.path}={'k' * 20}") as wire:
             assert wire.receive()["type"] == "session.created"
         return
+    if row.path == "after":
+        with server.session() as wire:
+            wire.socket.socket.close()
+        query = f"resume={wire.created['session']['id']}&after={wire.created['event_id']}"
+        with server.socket(f"/v1/realtime?{query}") as wire:
+            assert wire.receive()["resumed"]["events_missed"] is False
+        return
     queries = {
+        "resume": ("/v1/realtime?resume=sess_1", "error.code", "session_not_found"),
         "model": ("/v1/realtime?model=whisper-1", "session.audio.input.transcription.model", "whisper-1"),
         "deployment": ("/v1/realtime?deployment=whisper-1", "session.audio.input.transcription.model", "whisper-1"),
         "intent": ("/v1/realtime?model=gpt-realtime&intent=transcription", "session.type", "transcription"),

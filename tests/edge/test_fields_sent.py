@@ -68,6 +68,12 @@ def said(serve):
         for model in ("whisper-1", "gpt-4o-transcribe-diarize", "gpt-transcribe", "gpt-realtime"):
             with server.session(dialect, f"/v1/realtime?model={model}") as wire:
                 events += conversation(wire)
+        for intent in ("transcription", ""):
+            target = f"/v1/realtime?intent={intent}&model=gpt-realtime"
+            with server.session(dialect, target) as wire:
+                wire.socket.socket.close()
+            with server.socket(f"/v1/realtime?resume={wire.created['session']['id']}") as wire:
+                events.append(wire.receive())
     return gathered((event["type"], event) for event in events)
 
 
