@@ -27,7 +27,7 @@ from hark.models.pull import models_folder
 from hark.protocol import sessions
 from hark.protocol.dialects import DIALECTS
 from hark.protocol.wire import CLIENT_EVENTS
-from hark.session import guard, jobs, listening, session, transcript, turns
+from hark.session import absence, guard, jobs, listening, transcript, turns
 
 # ---- pages ---------------------------------------------------------------------------------------------------------
 
@@ -310,7 +310,7 @@ def test_the_constants_of_turns_are_those_of_the_code():
         for name in names
     }
     cuts = ", ".join(f"{time(length)}: {time(pause)}" for length, pause in jobs.SOFT_CUTS)
-    seconds = {"STALL_S": f"{session.STALL_S} s", "JUDGE_PATIENCE_S": f"{listening.JUDGE_PATIENCE_S:g} s"}
+    seconds = {"STALL_S": f"{absence.STALL_S} s", "JUDGE_PATIENCE_S": f"{listening.JUDGE_PATIENCE_S:g} s"}
     expected = plain | times | {"SOFT_CUTS": cuts} | seconds
     listed = {codes(row[0])[0]: row[1] for row in table(page("docs/turns.md"), "constant")}
     assert listed == expected

@@ -4,7 +4,7 @@ import pytest
 
 from hark.core import messages as m
 from hark.core.settings import TurnDetection
-from hark.session.session import STALL_S
+from hark.session.absence import STALL_S
 from rehearsal import names, pcm, say, staged
 
 SERVER = TurnDetection()
@@ -89,3 +89,24 @@ def test_half_a_sample_that_was_cut_off_does_not_spoil_the_rest():
     assert stage.said(m.SessionResumed)[0].audio_end_ms == 400
     stage.give(m.AppendAudio(audio=data[12_800:])).answer_all()
     assert stage.transcripts() == ["alpha bravo"]
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["asked", "waiting"])
+def test_nobody_waits_for_ever(begun):
+    """Items that were committed, the turn in hand, and audio that no model has heard yet."""
+    stage = staged(SERVER).hear(say(320, "alpha", 900), answering=False).score_all()
+    stage.hear(say("bravo"), answering=False)
+    if begun:
+        stage.score_all()
+    stage.give(m.FinishSession()).give(m.AbandonSession())
+    assert isinstance(stage.events[-1], m.SessionEnded)
+    started = {event.item_id for event in stage.said(m.SpeechStarted, m.AudioCommitted)}
+    ended = [event.item_id for event in stage.said(m.TranscriptCompleted, m.TranscriptFailed)]
+    assert sorted(ended) == sorted(started)
+    assert len(started) == (2 if begun else 1)
+
+
+def test_what_its_client_never_committed_has_no_end():
+    stage = staged(None).hear(say("alpha", "bravo", 100)).give(m.AbandonSession())
+    assert names(stage.events)[-1] == "SessionEnded"
+    assert stage.said(m.TranscriptFailed, m.TranscriptCompleted) == []

@@ -6,9 +6,9 @@ import pytest
 from hark.core import messages as m
 from hark.core.settings import TurnDetection, TurnDetectionPatch
 from hark.core.work import ScoreVoice, Transcribe, Urgency, VoiceScored
+from hark.session.absence import STALL_S
 from hark.session.backlog import MAX_BACKLOG_S, MAX_WAITING
 from hark.session.frontend import MAX_WINDOWS, SCORER_PATIENCE_S
-from hark.session.session import STALL_S
 from hark.session.transcribing import ENGINE_PATIENCE_S
 from rehearsal import Rehearsal, names, pcm, say, staged
 

@@ -81,6 +81,10 @@ class FinishSession(Command, frozen=True):
     reason: str = ""
 
 
+class AbandonSession(Command, frozen=True):
+    """End now, whatever the models still work on: every item that was begun fails, if it has not ended."""
+
+
 class ClientAway(Command, frozen=True):
     """The connection was lost, and the client may come back: the open turn waits for its audio."""
 
@@ -105,6 +109,7 @@ AnyCommand: TypeAlias = (
     | CreateResponse
     | Ignored
     | FinishSession
+    | AbandonSession
     | ClientAway
     | ClientBack
     | Refuse

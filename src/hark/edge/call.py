@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from msgspec import structs
 
 from hark.core.messages import (
+    AbandonSession,
     AnyCommand,
     AppendAudio,
     Event,
@@ -77,7 +78,6 @@ class Call:
         self._ears_ever = 0
         self._fault: HarkError | None = None
         self.ending: str | None = None  # why
-        self._cut = False
 
     # ---- what comes in -------------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class Call:
             self.ending = why
             self._inbox.append(FinishSession())
             self._filled.set()
-            asyncio.get_running_loop().call_later(FINISH_S, self._cut_off)
+            asyncio.get_running_loop().call_later(FINISH_S, self._pump.put, [AbandonSession()])
 
     def leave(self) -> None:
         """End at the next moment of quiet."""
@@ -123,12 +123,8 @@ class Call:
             self._inbox.clear()
             self.end("the server is behind")
 
-    def _cut_off(self) -> None:
-        self._cut = True
-        self._filled.set()
-
     async def _commands(self) -> AsyncIterator[AnyCommand]:
-        while not self._cut:
+        while True:
             if not self._inbox:
                 self._inbox_bytes = 0
                 self._room.set()

@@ -17,7 +17,16 @@ from typing import Final, Protocol
 from msgspec import structs
 from starlette.websockets import WebSocketDisconnect
 
-from hark.core.messages import AnyCommand, ClientAway, ClientBack, Event, FinishSession, SessionEnded, SessionResumed
+from hark.core.messages import (
+    AbandonSession,
+    AnyCommand,
+    ClientAway,
+    ClientBack,
+    Event,
+    FinishSession,
+    SessionEnded,
+    SessionResumed,
+)
 from hark.core.work import Compute
 from hark.edge.beat import Beat
 from hark.edge.frames import Speaker
@@ -32,8 +41,9 @@ from hark.session.session import Session
 
 log = logging.getLogger("hark.session")
 
-# How long the open turn may take to be finished, once nobody is there any more.
-FINISH_S: Final = 10.0
+# How long the models may take to transcribe what is left, once nobody is there any more; and when the server stops.
+FINISH_S: Final = 30.0
+STOP_S: Final = 10.0
 CLOSE_REQUEST: Final = 4000
 CLOSE_RESTART: Final = 1012
 DRAINING: Final = "server_draining"
@@ -62,6 +72,7 @@ class Life:
         self.key_id = key_id
         self.meter: Meter | None = None  # of who is connected, or was last
         self.over = False
+        self.finishing = False
         self._audience = audience
         self._patience_s = patience_s
         self._heard = heard
@@ -123,6 +134,7 @@ class Life:
                 older.end(SessionEnded(CLOSE_REQUEST, "session_resumed"))
         self._line, self._coming = None, (line, after)
         self._wait_no_more()
+        line.hold(self._held)
         self._pump.put([ClientBack()])
 
     def lost(self, line: Line, *, goodbye: bool) -> None:
@@ -150,16 +162,17 @@ class Life:
             return
         self._pump.put([FinishSession(patient=True, code=CLOSE_RESTART, reason=DRAINING)])
 
-    def finish(self, code: int = 1000, reason: str = "") -> None:
+    def finish(self, code: int = 1000, reason: str = "", within_s: float = FINISH_S) -> None:
         """End the open turn and then all, and be gone soon."""
         if self.over:
             return
+        self.finishing = True
         self._wait_no_more()
         if self.away and not self._heard:
             self._pump.gone()
             return
         self._pump.put([FinishSession(code=code, reason=reason)])
-        self._timer = asyncio.get_running_loop().call_later(FINISH_S, self._pump.gone)
+        self._timer = asyncio.get_running_loop().call_later(within_s, self._pump.put, [AbandonSession()])
 
     def _wait_no_more(self) -> None:
         if self._timer is not None:
@@ -170,8 +183,9 @@ class Life:
 
     def _hold(self, held: bool) -> None:
         self._held = held
-        if self._line is not None:
-            self._line.hold(held)
+        for line in (self._line, self._coming[0] if self._coming else None):
+            if line is not None:
+                line.hold(held)
 
     async def _tell(self, event: Event) -> None:
         if isinstance(event, SessionResumed):
@@ -191,7 +205,6 @@ class Life:
         for frame in missed or []:
             if self._line is line:
                 await self._say(line, frame)
-        line.hold(self._held)
 
     async def _send(self, frame: str) -> None:
         if self._kept is not None:

@@ -10,7 +10,7 @@ import asyncio
 from typing import Final
 
 from hark.auth.principal import Principal
-from hark.edge.life import CLOSE_RESTART, DRAINING, Life
+from hark.edge.life import CLOSE_RESTART, DRAINING, STOP_S, Life
 from hark.edge.witness import Audience
 from hark.errors import NotFoundError
 from hark.protocol.wire import DialectName
@@ -61,7 +61,7 @@ class Lives:
     def find(self, session_id: str, who: Principal) -> Life:
         """Raises NotFoundError."""
         life = self._lives.get(session_id)
-        if life is None or life.key_id != who.key_id or life.over:
+        if life is None or life.key_id != who.key_id or life.finishing or life.over:
             message = (
                 f"There is no session '{session_id[:100]}' of this key to go on with: it has ended, or its client was "
                 f"away for more than {self.patience_s:.0f} s. Connect without 'resume' for a new one."
@@ -82,7 +82,7 @@ class Lives:
     async def stop(self) -> None:
         """Finish every one, and wait for that."""
         for life in list(self._lives.values()):
-            life.finish(CLOSE_RESTART, DRAINING)
+            life.finish(CLOSE_RESTART, DRAINING, STOP_S)
         if self._tasks:
             await asyncio.wait(self._tasks)
 

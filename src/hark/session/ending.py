@@ -49,6 +49,10 @@ class Ending:
         self.last = SessionEnded(1001, "session_expired", CallerError(message, code="session_expired"))
         return True
 
+    def abandon(self) -> None:
+        """Nobody waits any longer."""
+        self.last = self.last or SessionEnded(1000, "")
+
     def overdraw(self, fault: HarkError) -> None:
         """The audio was more than its key may send."""
         self.last = SessionEnded(1013, f"{fault.type}.{fault.code}", fault)

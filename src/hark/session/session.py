@@ -25,6 +25,7 @@ from hark.core.settings import SessionSettings
 from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Result, Urge, Work, to_ms, to_samples
 from hark.errors import CallerError, HarkError
 from hark.session import backlog
+from hark.session.absence import Absence
 from hark.session.buffer import require_audio
 from hark.session.configuration import Configuration, FindModel
 from hark.session.ending import Ending
@@ -40,8 +41,6 @@ from hark.session.turns import ONSET_WINDOWS, Idled, Signal, Started, Stopped
 NewId: TypeAlias = Callable[[str], str]
 Charge: TypeAlias = Callable[[int], HarkError | None]
 
-# Real clients stop sending when their user stops, and then no silence ever ends the turn (contract H.18).
-STALL_S: Final = 2.5
 MAX_KEPT_AUDIO: Final = 30 * SAMPLE_RATE
 FORGET_EVERY: Final = SAMPLE_RATE // 2
 
@@ -91,8 +90,7 @@ class Session:
         self._open: Job | None = None
         self._floor = 0  # samples before this one were committed or cleared
         self._forget_from = 0
-        self._last_append: float | None = None
-        self._away = False  # whether the client has lost its connection, and may come back
+        self._absence = Absence()
         self._stirred = False  # whether there was more than an append, which moves the front end and nothing behind it
         self.ended = False
         self.behind = False  # whether the client should be kept waiting: it sent more than the models have done
@@ -114,12 +112,9 @@ class Session:
         return backlog.seconds(self._front.position - first, self._inbox_bytes, self.settings.format)
 
     def _is_behind(self) -> bool:
-        if len(self._inbox) >= backlog.MAX_WAITING:
-            return True
-        # What waits is held: the sum is for those who hold much.
         held = self._front.position - self._front.buffer.start
-        much = held >= backlog.MAX_BACKLOG_S * SAMPLE_RATE or self._inbox_bytes > 0
-        return much and self.backlog_s >= backlog.MAX_BACKLOG_S
+        much = held >= backlog.MAX_BACKLOG_S * SAMPLE_RATE or self._inbox_bytes > 0  # what waits is held
+        return (much and self.backlog_s >= backlog.MAX_BACKLOG_S) or len(self._inbox) >= backlog.MAX_WAITING
 
     def take_notice(self) -> str | None:
         """What the log should say of the audio, once."""
@@ -131,23 +126,27 @@ class Session:
         if self.ended:
             return
         if self.behind:
-            self._last_append = now  # it is we who keep the client from sending: no stall of its making
+            self._absence.heard(now)
         match message:
             case _ if not isinstance(message, m.Command):
                 self._jobs.accept(message)
                 self._ears.accept(message)
                 self._hear(self._front.accept(message))
                 self._stirred = True
+            case m.AbandonSession():
+                self._inbox.clear()
+                self._ending.abandon()
+                self._jobs.abandon()
             case _ if self._ending.last is not None:
                 return  # what follows the last command, or the end of the session's time, is not heard any more
             case m.AppendAudio():
-                self._last_append = now
+                self._absence.heard(now)
                 self._inbox_bytes += len(message.audio)
                 self._inbox += pieces(message)
             case m.FinishSession() if not self._ending.ask(message):
                 pass  # not yet
             case m.ClientAway() | m.ClientBack():
-                self._away, self._last_append = isinstance(message, m.ClientAway), now
+                self._absence.away(isinstance(message, m.ClientAway), now)
                 self._inbox.append(message)
             case _:
                 self._inbox.append(message)
@@ -341,7 +340,7 @@ class Session:
                 self._emit(m.SessionResumed(self.view, to_ms(self._front.position)))
             case m.Refuse():
                 raise command.error
-            case m.ClientAway() | m.Ignored():
+            case m.ClientAway() | m.AbandonSession() | m.Ignored():
                 pass
             case _:
                 assert_never(command)
@@ -391,10 +390,10 @@ class Session:
 
     def _stall_deadline(self) -> float | None:
         """When the open turn ends for want of audio; never while scores are awaited or the client kept waiting."""
-        if self._open is None or not self._ears.detector.announces or self._last_append is None or self._away:
+        if self._open is None or not self._ears.detector.announces:
             return None
         ours = self._inbox or not self._decided or self.behind
-        return None if ours else self._last_append + STALL_S
+        return None if ours else self._absence.deadline
 
     def _emit(self, event: m.Event) -> None:
         self._out.append(event)

@@ -195,6 +195,15 @@ class Transcribing:
         if self.speakers.lane.overdue(now):
             self.speakers.give_up()
 
+    def abandon(self) -> None:
+        """Every item that was announced or committed ends here, with what is known of it."""
+        message = "The session was over before the model had transcribed this audio."
+        while self._jobs:
+            job, recipe = self._jobs.popleft()
+            if job.announced or job.end is not None:
+                job.failure = job.failure or ModelError(message)
+                self._finish(job, recipe)
+
     def _give_up_transcript(self) -> None:
         asked = self._newest()
         self.lane.abandon()
