@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from hark import discreet
 from hark.auth.keys import Keys
 from hark.auth.store import Store
 from hark.compute.cores import usable_cores
@@ -190,8 +191,9 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
     """
     keys = keys_of(settings)
     certificate = check(settings, keys)
-    # uvicorn's lines show the query, where a key may stand.
+    # uvicorn's lines show the query, where a key may stand, and asyncio's own what a fault was about.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    asyncio.get_running_loop().set_exception_handler(discreet.on_loop)
     catalog = configured(installed(), settings)
     compute = LocalCompute(
         catalog.models,
