@@ -215,6 +215,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         lifetime_s=settings.max_session_minutes * 60.0,
         limits=limits,
         network=lambda: _network(settings),
+        loopback=not settings.open_to_strangers,
         any_origin=settings.allow_anonymous,
         session_model=settings.session_model,
         logs=EventLogs(settings.event_log and settings.event_log.expanduser()),

@@ -53,7 +53,8 @@ TELEPHONE: Final = ("accept", "refer", "reject")
 
 
 class Calls:
-    """What making calls needs, and the calls that there are. `network` is asked for when aiortc has been loaded."""
+    """What making calls needs, and the calls that there are. `network` is asked for when aiortc has been loaded;
+    `loopback`: whether this machine alone can call."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Calls:
         limits: Limits,
         network: Callable[[], Network],
         any_origin: bool = False,
+        loopback: bool = True,
         session_model: str = DEFAULT_SESSION_MODEL,
         logs: EventLogs | None = None,
         mint_id: Callable[[str], str] = new_id,
@@ -72,6 +74,7 @@ class Calls:
     ) -> None:
         self.keys = keys
         self.any_origin = any_origin
+        self._loopback = loopback
         self._find_model = find_model
         self._compute = compute
         self._lifetime_s = lifetime_s
@@ -109,7 +112,7 @@ class Calls:
         minted = None if who.configuration is None else minting.unpack(who.configuration)
         shown = guard.handshake(request)
         choice = offers.choose_call(shown, self._find_model, minted, offer.session, ga=shown.path in PATHS)
-        answer, call = await self._begin(request, who, choice, offers.clean(offer.sdp))
+        answer, call = await self._begin(request, who, choice, offers.clean(offer.sdp, loopback=self._loopback))
         headers = {"location": f"/v1/realtime/calls/{call.id}"}
         return Response(answer, status_code=201, headers=headers, media_type=SDP)
 
