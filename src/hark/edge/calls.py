@@ -1,8 +1,9 @@
 """WebRTC over HTTP: POST of an SDP offer makes a call, POST …/hangup ends it (contract A.4 to A.6).
 
 Rule: who may call is who may connect a WebSocket, with the same credentials, the same limits and the same session. A
-call belongs to the key that made it, or to the key behind the client secret: with another one it is not there. Refuses:
-what telephone calls alone have. aiortc is loaded by the first offer, so that a server without calls starts as quickly.
+call belongs to the key that made it, or to the client secret and the key behind it: with another one it is not there.
+Refuses: what telephone calls alone have. aiortc is loaded by the first offer, so that servers without calls start as
+quickly.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Calls:
     def find(self, call_id: str, who: Principal) -> Call:
         """A call that has not begun to end. Raises NotFoundError, for another key's too."""
         call = self._calls.get(call_id)
-        if call is None or call.key_id != who.key_id or call.ending is not None:
+        if call is None or not who.reaches(call.owner) or call.ending is not None:
             message = (
                 f"There is no call '{call_id[:100]}' of this key, or it has ended. Its id is the last part of the "
                 "Location that answered the offer."
@@ -176,7 +177,7 @@ class Calls:
             )
             call_id = self.mint_id("rtc")
             opened = Opened(session.id, "webrtc", who.key_id, choice.settings.model, call_id)
-            call = Call(call_id, who.key_id, session, self._compute, self.witnesses.of(opened))
+            call = Call(call_id, who, session, self._compute, self.witnesses.of(opened))
             kept = self.logs.begin(request, "webrtc")
             stack.callback(kept.close)
             ear = ChannelEar(choice.dialect, kept)
