@@ -228,7 +228,6 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         lives,
         calls,
         seconds=settings.drain_seconds,
-        any_origin=settings.allow_anonymous,
         tell_others=gateway.tell_draining if gateway else None,
     )
     if gateway is not None:

@@ -42,6 +42,7 @@ PUBLIC_PAGES = {
     "/docs/style.css": "its style",
     "/openapi.json": "the same for programs",
     "/health": "whether the server is up, for what watches it",
+    "/ready": "whether it takes new sessions, for what balances",
 }
 # A plain request to the WebSocket's URL is told to upgrade, and an offer to call there is not public.
 PUBLIC_EXPLANATIONS = {path + slash for path in REALTIME_PATHS for slash in ("", "/")}

@@ -95,3 +95,13 @@ def test_every_answer_is_guarded(server, method, path, accept):
 
 def test_a_secret_is_kept_nowhere_on_its_way(server):
     assert asked(server, "POST", "/v1/realtime/client_secrets").headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("options", [{}, {"allow_anonymous": True}])
+def test_no_page_takes_a_server_out_of_service(serve, options):
+    """Not even where any page may speak: one that is looked at on the server's own machine comes from there."""
+    server = serve(**options)
+    for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}):
+        for method in ("POST", "DELETE"):
+            assert asked(server, method, "/drain", **headers).status_code == 401
+    assert asked(server, "GET", "/ready").status_code == 200
