@@ -72,6 +72,16 @@ test-browser: dev $(VENV)/.browser $(AXE)/node_modules/.made  ## the page and We
 	@tests/browser/need-chromium
 	$(BIN)/pytest tests/browser
 
+# What audits has an environment of its own, out of its lock.
+.clients/audit/.made: requirements/audit.txt tests/clients/python/environment.py | $(VENV)/.base
+	$(BIN)/python tests/clients/python/environment.py $< $(@D)
+
+audit-code: .clients/audit/.made  ## bandit over src/ and zizmor over .github/, offline
+	.clients/audit/bin/python requirements/audit.py code
+
+audit: .clients/audit/.made  ## that, and every lock against the databases of known flaws; UNREACHED=--unreached-ok where there are none
+	.clients/audit/bin/python requirements/audit.py all $(UNREACHED)
+
 format: $(VENV)/.dev  ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -105,4 +115,4 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help install run dev check test test-clients test-browser format lock accuracy denoise turns bench bench-page api-table clean
+.PHONY: help install run dev check audit-code audit test test-clients test-browser format lock accuracy denoise turns bench bench-page api-table clean

@@ -1,5 +1,5 @@
-"""Write requirements/*.txt from pyproject.toml, and the locks of the Python clients and of the peers that are measured
-beside their `.in` files: pinned, hashed, for every platform, naming no index.
+"""Write requirements/*.txt from pyproject.toml, and the locks of the audit, of the Python clients and of the peers that
+are measured beside their `.in` files: pinned, hashed, for every platform, naming no index.
 """
 
 import re
@@ -30,6 +30,6 @@ def lock(target: Path, *arguments: str, python: str = "3.11") -> None:
 
 for name, arguments in PARTS.items():
     lock(HERE / name, *arguments)
-for client in sorted([*CLIENTS.glob("*.in"), *PEERS.glob("*.in")]):
+for client in sorted([*HERE.glob("*.in"), *CLIENTS.glob("*.in"), *PEERS.glob("*.in")]):
     newer = re.search(r"^# Python (\S+)$", client.read_text("utf-8"), re.MULTILINE)
     lock(client.with_suffix(".txt"), str(client), python=newer[1] if newer else "3.11")

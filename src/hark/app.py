@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from hark import discreet
 from hark.auth.keys import Keys
 from hark.auth.store import Store
 from hark.compute.cores import usable_cores
@@ -190,8 +191,9 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
     """
     keys = keys_of(settings)
     certificate = check(settings, keys)
-    # uvicorn's lines show the query, where a key may stand.
+    # uvicorn's lines show the query, where a key may stand, and asyncio's own what a fault was about.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    asyncio.get_running_loop().set_exception_handler(discreet.on_loop)
     catalog = configured(installed(), settings)
     compute = LocalCompute(
         catalog.models,
@@ -213,6 +215,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         lifetime_s=settings.max_session_minutes * 60.0,
         limits=limits,
         network=lambda: _network(settings),
+        loopback=not settings.open_to_strangers,
         any_origin=settings.allow_anonymous,
         session_model=settings.session_model,
         logs=EventLogs(settings.event_log and settings.event_log.expanduser()),
@@ -225,7 +228,6 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         lives,
         calls,
         seconds=settings.drain_seconds,
-        any_origin=settings.allow_anonymous,
         tell_others=gateway.tell_draining if gateway else None,
     )
     if gateway is not None:

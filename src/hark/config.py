@@ -192,6 +192,13 @@ class Settings(BaseSettings):
             table[name] = value
         return table
 
+    def secrets(self) -> list[str]:
+        """The keys and passwords among the values, for whoever writes down anything."""
+        given = [getattr(self, name) for name in type(self).model_fields]
+        told = [value.get_secret_value() for value in given if isinstance(value, SecretStr)]
+        told += [part.partition("=")[2].strip() for entry in told for part in entry.split(",") if "=" in part]
+        return [each for each in told if each]
+
     def webrtc_port_range(self) -> tuple[int, int] | None:
         """The first and the last port. Raises OperatorError where it is no range of ports."""
         if not self.webrtc_ports:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from calling import Caller
-from serving import BETA, COMPLETED, PATIENCE_S, Server, speech
+from serving import BETA, COMPLETED, PATIENCE_S, Server, base64, speech
 
 KEY = "sk-event-log-0123456789"
 
@@ -131,3 +131,24 @@ def test_nothing_is_kept_unless_it_is_asked_for(serve, tmp_path, monkeypatch):
         wire.hear("alpha")
     assert httpx.get(f"{serve().url}/health").status_code == 200
     assert list(tmp_path.iterdir()) == []
+
+
+def test_audio_is_left_out_wherever_it_stands_and_nothing_is_too_deep(logged):
+    server, entries = logged
+    said = base64(speech("alpha"))
+    item = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": said}]}
+    with server.socket(additional_headers={"api-key": KEY}) as wire:
+        wire.receive()
+        wire.append(speech("bravo"))
+        item_id = wire.until(COMPLETED)[-1]["item_id"]
+        wire.ask("conversation.item.create", item=item)
+        wire.send("conversation.item.retrieve", item_id=item_id)
+        assert len(wire.until("conversation.item.retrieved")[-1]["item"]["content"][0]["audio"]) > 1_000
+        wire.socket.send('{"type": "x", "deep": ' + "[" * 600 + "]" * 600 + "}")
+        assert wire.until("error")[-1]["type"] == "error"
+        assert wire.ask("input_audio_buffer.clear")["type"] == "input_audio_buffer.cleared"
+    (log,) = entries()
+    text = json.dumps(log)
+    assert said[1_000:1_040] not in text
+    assert base64(speech("bravo"))[1_000:1_040] not in text
+    assert text.count(" characters of base64") == 3

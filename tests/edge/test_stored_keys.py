@@ -1,5 +1,6 @@
 """Keys of the store over the wire: they are asked for, end at once, keep to their origins and to their sessions."""
 
+import json
 import os
 import sqlite3
 import time
@@ -8,10 +9,12 @@ from contextlib import closing
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from hark.auth.keys import Keys, create_key, revoke_key
 from hark.auth.signing import rotate
 from hark.auth.store import FILE
+from serving import COMPLETED, PATIENCE_S, speech
 from uploading import post
 
 APP = "https://app.example"
@@ -65,7 +68,7 @@ def test_the_first_key_closes_a_running_server_and_its_end_does_not_open_it(stor
             assert (error["code"], code) == ("invalid_api_key", 3000)
             assert "revoked" in error["message"]
         assert mint(stored, key).status_code == 401
-        wire.send("input_audio_buffer.clear")  # what is open goes on
+        wire.send("input_audio_buffer.clear")  # what is open goes on while nothing is heard
         assert wire.receive()["type"] == "input_audio_buffer.cleared"
     assert refusal(stored)[0]["code"] is None
 
@@ -156,3 +159,41 @@ def test_a_broken_store_is_the_servers_fault(serve, tmp_path):
         assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
         assert answer.headers["x-request-id"] in answer.json()["error"]["message"]
         assert str(tmp_path) not in answer.text
+
+
+@pytest.mark.parametrize("by", ["key", "secret"])
+def test_what_is_open_ends_with_a_key_that_is_revoked(stored, folder, by):
+    """Nothing that came is lost: the turn in hand is finished first."""
+    key = create_key(folder, "lost", time.time())
+    other = create_key(folder, "kept", time.time())
+    credential = key if by == "key" else mint(stored, key).json()["value"]
+    with stored.socket(**bearer(credential)) as wire, stored.socket(**bearer(other)) as beside:
+        wire.receive()
+        beside.receive()
+        revoke_key(folder, "lost", time.time())
+        for each in (wire, beside):
+            each.append(bytes(48_000 * 6))  # 6 s, which are written down
+            each.append(speech("alpha", "bravo", "charlie", pause_s=0))
+            each.until("input_audio_buffer.speech_started")
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline and not (told := drained(wire)):
+            wire.append(speech("delta", pause_s=0))
+        events, code, reason = told
+    types = [event["type"] for event in events]
+    assert types[-1] == "error"
+    assert events[-1]["error"]["code"] == "invalid_api_key"
+    assert "was revoked" in events[-1]["error"]["message"]
+    assert (code, reason) == (3000, "invalid_request_error.invalid_api_key")
+    assert types.count(COMPLETED) == 1
+
+
+def drained(wire):
+    """How it ended, if it has."""
+    wire.kept = getattr(wire, "kept", [])
+    try:
+        while True:
+            wire.kept.append(json.loads(wire.socket.recv(0.1)))
+    except TimeoutError:
+        return None
+    except ConnectionClosed as closed:
+        return wire.kept, closed.rcvd.code, closed.rcvd.reason

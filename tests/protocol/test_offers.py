@@ -32,12 +32,29 @@ def test_what_is_said_once_holds_for_each_part():
         assert len([line for line in found[audio:] if line in SHARED]) == 2 * len(SHARED)
 
 
+# Where nobody calls from: a check that was sent there would be for somebody else.
+NO_BROWSER = (
+    "192.0.2.1 53", "192.0.2.1 0", "192.0.2.1 -5000", "0.0.0.0 5000", ":: 5000", "::ffff:0.0.0.0 5000",
+    "192.0.2.1 65536", "224.0.0.251 5353", "ff02::fb 5353",
+    "255.255.255.255 5000", "169.254.169.254 5000", "::ffff:169.254.169.254 5000", "fd00:ec2::254 5000",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
+def test_candidates_on_this_machine_are_for_a_server_that_serves_it_alone(address):
+    line = f"a=candidate:1 1 udp 2 {address} 5000 typ host"
+    offer = "\n".join([*HEAD, AUDIO, line])
+    assert line in clean(offer, loopback=True)
+    assert line not in clean(offer, loopback=False)
+
+
 def test_candidates_that_cannot_be_reached_are_left_out():
     kept = "a=candidate:1 1 udp 2 192.0.2.1 5000 typ host"
     left_out = [
         "a=candidate:1 1 udp 2 0a1b.local 5000 typ host",
         "a=candidate:1 1 tcp 2 192.0.2.1 9 typ host tcptype active",
         "a=candidate:1 1 udp",
+        *(f"a=candidate:1 1 udp 2 {place} typ host" for place in NO_BROWSER),
         "a=end-of-candidates",
     ]
     assert lines(AUDIO, *left_out, kept) == [*HEAD, AUDIO, kept]

@@ -98,7 +98,7 @@ class Keys:
             if content is None:
                 message = "The configuration of this client secret is not on this server. Mint another one."
                 raise AuthError(message, code="invalid_api_key")
-        return structs.replace(who, configuration=content)
+        return structs.replace(who, configuration=content, secret=signed.name)
 
     def _parent(self, signed: Signed) -> Principal:
         parent = signed.secret.parent

@@ -14,7 +14,8 @@ class Principal(Struct, frozen=True):
 
     `key_id` is that of the key used or behind the secret used, "" without one. `origins`: the pages that may use it,
     all if empty. `max_sessions` and `audio_minutes_per_hour`: None for any number.
-    `configuration`: what the client secret carries; None if the caller showed a key itself, or nothing.
+    `configuration`: what the client secret carries; None if the caller showed a key itself, or nothing. `secret`: which
+    one it was, "" if none; it is no credential.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Principal(Struct, frozen=True):
     max_sessions: int | None = None
     audio_minutes_per_hour: int | None = None
     configuration: bytes | None = None
+    secret: str = ""
 
     @property
     def stored(self) -> bool:
@@ -32,6 +34,11 @@ class Principal(Struct, frozen=True):
     @property
     def by_secret(self) -> bool:
         return self.configuration is not None
+
+    def reaches(self, owner: Principal) -> bool:
+        """Whether they may go on with what `owner` began. A key may with all that is its own; a secret, which somebody
+        else's page holds, with nothing but what was begun with it."""
+        return self.key_id == owner.key_id and self.secret in ("", owner.secret)
 
 
 ANONYMOUS = Principal("anonymous")

@@ -48,10 +48,11 @@ class Secret(Struct, frozen=True):
 
 
 class Signed(Struct, frozen=True):
-    """A secret whose signature is right, and the key that made it."""
+    """A secret whose signature is right, the key that made it, and what tells it from others but proves nothing."""
 
     secret: Secret
     signing_key: bytes
+    name: str
 
 
 def fits(content: bytes) -> bool:
@@ -90,7 +91,7 @@ def verify(text: str, signing_keys: Sequence[bytes], now: float) -> Signed:
     content = body[_HEAD.size :]
     if form == _DEFLATED:
         content = zlib.decompress(content)
-    return Signed(Secret(expires_at, parent, content, form == _REFERENCE), genuine)
+    return Signed(Secret(expires_at, parent, content, form == _REFERENCE), genuine, sha256(data).hexdigest()[:32])
 
 
 def _bytes(text: str) -> bytes:

@@ -100,6 +100,11 @@ class Store:
             asked = "UPDATE keys SET revoked_at = ? WHERE name = ? AND revoked_at IS NULL"
             return database.execute(asked, (int(now), name)).rowcount > 0
 
+    def revoked(self, key_ids: Sequence[str]) -> set[str]:
+        """Those of these keys that count no more."""
+        question = "SELECT id FROM keys WHERE revoked_at IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+        return {str(row[0]) for row in self._ask(question, json.encode(key_ids).decode())}
+
     def keep(self, body: bytes, expires_at: int, now: float) -> bytes:
         """Keep a configuration until it expires; its reference."""
         reference = os.urandom(16)

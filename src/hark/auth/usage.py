@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from hark.core.work import SAMPLE_RATE
-from hark.errors import CallerError, RateLimitError
+from hark.errors import AuthError, CallerError, RateLimitError
 
 MINUTES: Final = 60
 MINUTE_S: Final = 60
@@ -34,10 +34,12 @@ def total(buckets: Mapping[int, int], now: float) -> int:
 
 
 class Account:
-    """One key's hour. `unsaved`: what was added here and is not in the store yet, minute -> samples."""
+    """One key's hour. `unsaved`: what was added here and is not in the store yet, minute -> samples. `revoked`: what
+    the store said of the key last."""
 
     def __init__(self, minutes_per_hour: int | None) -> None:
         self.unsaved: dict[int, int] = {}
+        self.revoked = False
         self._minutes = minutes_per_hour
         self._stored: dict[int, int] = {}
         self._minute = -1
@@ -56,8 +58,11 @@ class Account:
         self.unsaved[minute] = self.unsaved.get(minute, 0) + samples
         self._used += samples
 
-    def overdrawn(self, now: float) -> RateLimitError | None:
-        """What to say if more has been sent than may be."""
+    def overdrawn(self, now: float) -> CallerError | None:
+        """What to say if more has been sent than may be, by a key that still counts."""
+        if self.revoked:
+            message = "The API key behind this session was revoked, and so the session ends. Use another one."
+            return AuthError(message, code="invalid_api_key")
         self._turn(now)
         over = self._minutes is not None and self._used > self._minutes * MINUTE_SAMPLES
         return self._refusal(now, 1) if over else None

@@ -95,7 +95,7 @@ def list_keys(*, data_dir: Folder = None) -> None:
 
 @keys_app.command
 def revoke(name: Name, /, *, data_dir: Folder = None) -> None:
-    """End a key and every client secret that was minted with it, now. Open sessions go on."""
+    """End a key and every client secret that was minted with it, now, and its open sessions within 5 s of audio."""
     folder, now = _folder(data_dir), time.time()
     revoke_key(folder, name, now)
     _say(f"The key '{name}' is revoked.")

@@ -11,13 +11,13 @@ import gc
 import logging
 import secrets
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
 
 from pydantic import SecretStr
 from rich.console import Console
 
+from hark import discreet
 from hark.app import keys_of, running
 from hark.cli.pull import pull_command
 from hark.cli.selfcheck import self_check_at
@@ -50,12 +50,11 @@ def serve_command(settings: Settings, *, self_check: bool) -> None:
 
 
 def set_up_log(settings: Settings, gateway: int | None = None) -> None:
-    """To stderr; the lines of one of several gateways say its number."""
+    """To stderr; the lines of one of several gateways say its number. What must not stand there: discreet.py."""
     mark = "" if gateway is None else f"[{gateway}] "
     lines = f"%(asctime)s %(levelname)s {mark}%(name)s: %(message)s"
-    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=lines)
-    for chatty in ("websockets", "asyncio"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    discreet.set_up(level, discreet.Discreet(lines, secrets=settings.secrets()))
 
 
 def pull_if_possible(names: list[str], settings: Settings) -> None:

@@ -105,7 +105,7 @@ class EngineProcess:
 
     def _begin(self) -> _Child:
         child = _Child()
-        level = logging.getLogger().getEffectiveLevel()
+        level = logging.getLogger("hark").getEffectiveLevel()
         try:
             granted = self._options
             start = wire.Start(self._model, str(granted.folder), granted.threads, dict(granted.options), level)

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
+from hark import discreet
 from hark.compute.process_wire import (
     ALIVE_EVERY_S,
     HINTS,
@@ -66,9 +67,9 @@ class Engineer:
         """Raises EOFError or OSError when the server is gone."""
         start = question(self._wire)
         assert isinstance(start, Start)
-        logging.basicConfig(
-            level=start.level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        lines = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+        told = [str(value) for name, value in start.options.items() if discreet.is_secret(name)]
+        discreet.set_up(start.level, discreet.Discreet(lines, secrets=told))
         with self._answering("could not be loaded") as broke:
             model: EngineModel = pickle.loads(start.model)  # noqa: S301  (the server's own)
             granted = LoadOptions(Path(start.folder), start.threads, start.options)

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from msgspec import structs
 
+from hark.auth.principal import Principal
 from hark.core.messages import (
     AbandonSession,
     AnyCommand,
@@ -61,11 +62,11 @@ class Ear(Protocol):
 
 
 class Call:
-    """`key_id`: whose key may attach to it and hang up."""
+    """`owner`: who made it, and with whose credentials others may attach to it and hang up."""
 
-    def __init__(self, call_id: str, key_id: str, session: Session, compute: Compute, audience: Audience) -> None:
+    def __init__(self, call_id: str, owner: Principal, session: Session, compute: Compute, audience: Audience) -> None:
         self.id = call_id
-        self.key_id = key_id
+        self.owner = owner
         self.session = session
         self._audience = audience
         self._pump = Pump(session, compute, tell=audience.before(self._tell))

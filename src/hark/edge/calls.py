@@ -1,8 +1,9 @@
 """WebRTC over HTTP: POST of an SDP offer makes a call, POST …/hangup ends it (contract A.4 to A.6).
 
 Rule: who may call is who may connect a WebSocket, with the same credentials, the same limits and the same session. A
-call belongs to the key that made it, or to the key behind the client secret: with another one it is not there. Refuses:
-what telephone calls alone have. aiortc is loaded by the first offer, so that a server without calls starts as quickly.
+call belongs to the key that made it, or to the client secret and the key behind it: with another one it is not there.
+Refuses: what telephone calls alone have. aiortc is loaded by the first offer, so that servers without calls start as
+quickly.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ TELEPHONE: Final = ("accept", "refer", "reject")
 
 
 class Calls:
-    """What making calls needs, and the calls that there are. `network` is asked for when aiortc has been loaded."""
+    """What making calls needs, and the calls that there are. `network` is asked for when aiortc has been loaded;
+    `loopback`: whether this machine alone can call."""
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class Calls:
         limits: Limits,
         network: Callable[[], Network],
         any_origin: bool = False,
+        loopback: bool = True,
         session_model: str = DEFAULT_SESSION_MODEL,
         logs: EventLogs | None = None,
         mint_id: Callable[[str], str] = new_id,
@@ -72,6 +75,7 @@ class Calls:
     ) -> None:
         self.keys = keys
         self.any_origin = any_origin
+        self._loopback = loopback
         self._find_model = find_model
         self._compute = compute
         self._lifetime_s = lifetime_s
@@ -109,7 +113,7 @@ class Calls:
         minted = None if who.configuration is None else minting.unpack(who.configuration)
         shown = guard.handshake(request)
         choice = offers.choose_call(shown, self._find_model, minted, offer.session, ga=shown.path in PATHS)
-        answer, call = await self._begin(request, who, choice, offers.clean(offer.sdp))
+        answer, call = await self._begin(request, who, choice, offers.clean(offer.sdp, loopback=self._loopback))
         headers = {"location": f"/v1/realtime/calls/{call.id}"}
         return Response(answer, status_code=201, headers=headers, media_type=SDP)
 
@@ -132,7 +136,7 @@ class Calls:
     def find(self, call_id: str, who: Principal) -> Call:
         """A call that has not begun to end. Raises NotFoundError, for another key's too."""
         call = self._calls.get(call_id)
-        if call is None or call.key_id != who.key_id or call.ending is not None:
+        if call is None or not who.reaches(call.owner) or call.ending is not None:
             message = (
                 f"There is no call '{call_id[:100]}' of this key, or it has ended. Its id is the last part of the "
                 "Location that answered the offer."
@@ -173,7 +177,7 @@ class Calls:
             )
             call_id = self.mint_id("rtc")
             opened = Opened(session.id, "webrtc", who.key_id, choice.settings.model, call_id)
-            call = Call(call_id, who.key_id, session, self._compute, self.witnesses.of(opened))
+            call = Call(call_id, who, session, self._compute, self.witnesses.of(opened))
             kept = self.logs.begin(request, "webrtc")
             stack.callback(kept.close)
             ear = ChannelEar(choice.dialect, kept)

@@ -68,7 +68,8 @@ class ClientSecrets(Struct, frozen=True):
         log.info("client secret minted: %s %s by %s", choice.dialect, choice.settings.kind, who.name)
         expires_at = int(time.time() + self.lifetime_s)
         view = SessionView(new_id("sess"), expires_at, choice.settings, self.session_model)
-        return JSONResponse(minting.answer(choice.dialect, view, minted.value, minted.expires_at))
+        answer = minting.answer(choice.dialect, view, minted.value, minted.expires_at)
+        return JSONResponse(answer, headers={"cache-control": "no-store"})
 
 
 async def _body(request: Request) -> bytes:

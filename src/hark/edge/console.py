@@ -71,7 +71,7 @@ class Console(Struct, frozen=True):
         name = request.path_params["name"]
         if name == _PAGE or name not in _FILES:
             raise HTTPException(404)
-        return _answer(request, _FILES[name], {"x-content-type-options": "nosniff"})
+        return _answer(request, _FILES[name], {})
 
 
 def _answer(request: Request, file: _File, more: dict[str, str]) -> Response:
@@ -101,6 +101,4 @@ def _guards(request: Request) -> dict[str, str]:
     return {
         "content-security-policy": "; ".join(f"{name} {value}" for name, value in allowed.items()),
         "permissions-policy": "microphone=(self), camera=(), geolocation=()",
-        "referrer-policy": "no-referrer",
-        "x-content-type-options": "nosniff",
     }

@@ -8,6 +8,7 @@ takes no more ends the log and disturbs no session.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hark.auth.principal import mask
+from hark.core.settings import Json
 from hark.edge import reading, requests
 from hark.edge.guard import KEY_SUBPROTOCOL, QUERY_KEYS, subprotocols
 from hark.errors import OperatorError
@@ -57,12 +59,10 @@ class EventLog:
             self.write(direction, binary=len(frame))
             return
         try:
-            event = msgspec.json.decode(frame)
-        except msgspec.DecodeError:
+            event = _without_audio(msgspec.json.decode(frame))
+        except (msgspec.DecodeError, RecursionError):
             self.write(direction, text=frame[:MAX_TEXT])
             return
-        if isinstance(event, dict) and isinstance(audio := event.get("audio"), str):
-            event["audio"] = f"{len(audio)} characters of base64"
         self.write(direction, event=event)
 
     def write(self, direction: Direction, **entry: object) -> None:
@@ -82,8 +82,8 @@ class EventLog:
             self._attempt(file.close)
 
     def _open(self, path: Path) -> None:
-        self._file = path.open("x", encoding="utf-8", buffering=1)  # by lines, so that a crash leaves them whole
-        path.chmod(0o600)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        self._file = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)  # by lines, which a crash leaves whole
 
     def _attempt(self, step: Callable[[], object]) -> None:
         try:
@@ -149,6 +149,18 @@ class EventLogs:
                 kept.close()
 
         return serve
+
+
+def _without_audio(value: Json) -> Json:
+    """The same, each audio in it by its size, wherever it stands: an item that is made or retrieved holds some too."""
+    if isinstance(value, list):
+        return [_without_audio(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: f"{len(held)} characters of base64" if name == "audio" and isinstance(held, str) else _without_audio(held)
+        for name, held in value.items()
+    }
 
 
 def _note(kept: EventLog, direction: Direction, message: Message) -> None:

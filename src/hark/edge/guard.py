@@ -2,12 +2,14 @@
 
 Rule: a credential may stand wherever real clients put it (contract I.11); none is ever logged. A browser page from
 elsewhere may not use a server without keys: it could listen in, or spend the machine (docs/architecture.md, "Browsers
-and keys").
+and keys"). Nor may one whose own name leads to this machine: its browser takes us for where it came from, and tells no
+origin with a GET; but it tells the name (DNS rebinding).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -28,6 +30,8 @@ KEY_SUBPROTOCOL: Final = "openai-insecure-api-key."
 QUERY_KEYS: Final = ("authorization", "api-key", "access_token")
 # Each is looked up, and a header has room for thousands; there are seven places.
 MAX_CREDENTIALS: Final = 8
+# Names that nobody can register: RFC 6761, 6762 and 8375, ICANN's .internal, and what home routers use.
+OWN_ENDINGS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
 def handshake(connection: HTTPConnection) -> Handshake:
@@ -62,13 +66,40 @@ def credentials(connection: HTTPConnection) -> list[str]:
 def admit(connection: HTTPConnection, keys: Keys, *, any_origin: bool) -> Principal:
     """Who is calling. Raises AuthError."""
     origin = connection.headers.get("origin")
-    if origin and not keys.required and not any_origin and not _is_loopback(origin):
-        raise _foreign(origin)
+    if not any_origin and not keys.required:
+        if origin and not _is_loopback(origin):
+            raise _foreign(origin)
+        check_name(connection)
     who = keys.admit(credentials(connection))
     if origin and who.origins and origin not in who.origins:
         message = f"Pages from {origin} may not use this key: it is for {', '.join(who.origins)}."
         raise AuthError(message, code="origin_not_allowed")
     return who
+
+
+def check_name(connection: HTTPConnection) -> None:
+    """Raises AuthError if the server was reached by a name that a stranger can own. An address is none, nor is a name
+    that no public server of names has; without one it was no browser."""
+    named = connection.headers.get("host", "")
+    if not _is_stranger(named):
+        return
+    message = (
+        f"This server has no key set, so it answers to its address and to names of this network; got "
+        f"'{named[:100]}', which any page could have made lead here. Start it with --api-key, and send that key."
+    )
+    raise AuthError(message, code="origin_not_allowed")
+
+
+def _is_stranger(named: str) -> bool:
+    """Whether a Host is a name of the public network, or nothing that can be read."""
+    try:
+        host = (urlsplit(f"//{named}").hostname or "").rstrip(".")
+    except ValueError:
+        return True
+    with suppress(ValueError):
+        ip_address(host.partition("%")[0])
+        return False
+    return "." in host and not host.endswith(OWN_ENDINGS)
 
 
 def cross_origin(app: ASGIApp, any_origin: Callable[[], bool]) -> ASGIApp:

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from hark.auth.limits import OpenSessions, Sessions
 from hark.auth.principal import Principal
@@ -21,10 +21,11 @@ from hark.auth.store import Store
 from hark.auth.usage import Account
 from hark.core.work import SAMPLE_RATE
 from hark.edge.admission import Admission
-from hark.errors import DrainingError, OperatorError, RateLimitError
+from hark.errors import CallerError, DrainingError, OperatorError
 
 log = logging.getLogger("hark.session")
 
+T = TypeVar("T")
 SAVED_EVERY_SAMPLES: Final = 5 * SAMPLE_RATE
 
 
@@ -36,8 +37,8 @@ class Meter:
         self._account = account
         self._unsaved_samples = 0
 
-    def charge(self, samples: int) -> RateLimitError | None:
-        """Count samples that were taken in; what to say if they were too many."""
+    def charge(self, samples: int) -> CallerError | None:
+        """Count samples that were taken in; what to say if they were too many, or of a key that was revoked."""
         if self._account is None:
             return None
         now = self._limits.clock()
@@ -155,19 +156,20 @@ class Limits:
         if batch:
             heard = {(key, minute): samples for key, buckets in batch.items() for minute, samples in buckets.items()}
 
-            def write() -> dict[str, dict[int, int]]:
+            def write() -> tuple[dict[str, dict[int, int]], set[str]]:
                 now = self.clock()
                 self._store.add_audio(heard, now)
-                return self._store.audio(now, list(batch))
+                return self._store.audio(now, list(batch)), self._store.revoked(list(batch))
 
-            hours = await self._in_thread(write)
+            hours, revoked = await self._in_thread(write)
             for key_id, saved in batch.items():
                 self._accounts[key_id].learn(hours[key_id], saved)
+                self._accounts[key_id].revoked = key_id in revoked
         for key_id in [key_id for key_id, users in self._users.items() if not users]:
             del self._users[key_id]
             account = self._accounts.get(key_id)
             if account is not None and not account.unsaved:
                 del self._accounts[key_id]
 
-    async def _in_thread(self, work: Callable[[], dict[str, dict[int, int]]]) -> dict[str, dict[int, int]]:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

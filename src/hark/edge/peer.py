@@ -88,7 +88,7 @@ class Peer:
         except HarkError:
             raise
         except Exception as error:  # aiortc's parser meets what it did not expect in many ways
-            log.info("offer refused: %r", error)
+            log.info("offer refused: %s", type(error).__name__)  # whoever sent it is told more
             raise _refusal(error) from error
         self._ticking = asyncio.create_task(self._tick())
         return pc.localDescription.sdp

@@ -26,8 +26,6 @@ _STYLE: Final = Path(__file__).with_name("reference_page.css").read_text("utf-8"
 _GUARDS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
 }
 
 

@@ -90,7 +90,7 @@ async def answer(app: ASGIApp, stream: Stream) -> None:
 
         await app(scope, receive, line.send)
     except Exception as error:  # which the application has told of
-        log.debug("a request that was passed on failed: %r", error)
+        log.debug("a request that was passed on failed: %s", type(error).__name__)
     finally:
         line.close()
 

@@ -23,6 +23,15 @@ log = logging.getLogger("hark.http")
 REQUEST_ID: Final = "x-request-id"
 VERSION: Final = ("openai-version", "2020-10-01")
 PROCESSING: Final = "openai-processing-ms"
+# No answer is to be framed, guessed at, or told of to others; what is made to be shown says more of itself (console.py,
+# reference.py). A script has no policy: it would count for what the script begins.
+GUARDS: Final = (
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+)
+POLICY: Final = ("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
 # What pages may read of an answer beside its body.
 EXPOSED: Final = ("Location", "Retry-After", REQUEST_ID, VERSION[0], PROCESSING)
 _QUIET: Final = "/health"  # which is asked every few seconds
@@ -50,6 +59,8 @@ def with_ids(app: ASGIApp) -> ASGIApp:
                     status = str(message["status"])
                     headers[VERSION[0]] = VERSION[1]
                     headers[PROCESSING] = str(_ms_since(began))
+                    for name, value in GUARDS if "javascript" in headers.get("content-type", "") else (*GUARDS, POLICY):
+                        headers.setdefault(name, value)
             await send(message)
 
         try:

@@ -60,7 +60,8 @@ def self_signed(folder: Path) -> Certificate:
     names = {*NAMES, socket.gethostname(), *_addresses()}
     try:
         if not _serves(made, names):
-            made.chain.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made.chain.parent.mkdir(mode=0o700, exist_ok=True)
             _make(made, sorted(names))
     except OSError as error:
         message = f"Cannot write a certificate to {made.chain.parent}: {error.strerror}. Name another --data-dir."

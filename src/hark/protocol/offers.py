@@ -23,12 +23,19 @@ from hark.protocol.minting import DEFAULT_SECONDS, Order, settle
 from hark.protocol.sessions import answers_with_voice
 
 MAX_OFFER_BYTES: Final = 256 * 1024
-# Checks go to each candidate of an offer: nobody should make a server send to more addresses than a browser has.
+# Checks go to each candidate of an offer before anything came from there. So nobody makes a server send to more places
+# than a browser has, nor where none can be: to ports of services, to many at once, or to the server's own machine.
 MAX_CANDIDATES: Final = 32
+PORTS: Final = range(1_024, 65_536)
 # What a data channel carries at most, both ways (contract F.8).
 MAX_MESSAGE_BYTES: Final = 256 * 1024
 # What the parts of one transport have in common, and a client may say once.
 _SHARED: Final = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
+_EVERYBODY: Final = ip_address("255.255.255.255")
+_OF_CLOUDS: Final = (
+    ip_address("169.254.169.254"),
+    ip_address("fd00:ec2::254"),
+)  # where they tell machines their secrets
 INVALID_OFFER: Final = "Invalid SDP offer. Please try again with a WHIP-compliant offer."
 
 
@@ -96,8 +103,8 @@ def _unwrapped(session: bytes) -> Raw:
         return Raw(session)
 
 
-def clean(sdp: str) -> str:
-    """The offer as it is to be read. Raises CallerError."""
+def clean(sdp: str, *, loopback: bool = True) -> str:
+    """The offer as it is to be read. `loopback`: the other side may be on this machine. Raises CallerError."""
     lines = [line.strip() for line in sdp.replace("\r", "\n").split("\n")]
     lines = [line for line in lines if line]
     if not lines or not lines[0].startswith("v="):
@@ -109,7 +116,7 @@ def clean(sdp: str) -> str:
         if line == "a=end-of-candidates":
             continue
         if line.startswith("a=candidate:"):
-            if not _reachable(line) or candidates >= MAX_CANDIDATES:
+            if not _reachable(line, loopback) or candidates >= MAX_CANDIDATES:
                 continue
             candidates += 1
         kept.append(line)
@@ -129,10 +136,17 @@ def _completed(lines: list[str]) -> list[str]:
     ]
 
 
-def _reachable(candidate: str) -> bool:
-    """Whether a check could be sent there: over UDP, to an address and not to a name of the local network."""
+def _reachable(candidate: str, loopback: bool) -> bool:
+    """Whether a check may be sent there: over UDP, to an address and not to a name of the local network, where a
+    browser can be."""
     parts = candidate.split()
     try:
-        return parts[2].lower() == "udp" and bool(ip_address(parts[4])) and parts[7] in ("host", "srflx", "relay")
+        address = ip_address(parts[4].partition("%")[0])
+        address = getattr(address, "ipv4_mapped", None) or address
+        if address.is_unspecified or address.is_multicast or address == _EVERYBODY or int(parts[5]) not in PORTS:
+            return False
+        if (address.is_loopback and not loopback) or address in _OF_CLOUDS:
+            return False
+        return parts[2].lower() == "udp" and parts[7] in ("host", "srflx", "relay")
     except (IndexError, ValueError):
         return False

@@ -90,7 +90,11 @@ CREDENTIAL_CODES: Final = (
     Code(401, "invalid_api_key", "the key or client secret is wrong or revoked"),
     Code(401, "expired_api_key", "the key has expired"),
     Code(401, "expired_client_secret", "the client secret has expired"),
-    Code(401, "origin_not_allowed", "a page from elsewhere, and no key is set, or the key is for other pages"),
+    Code(
+        401,
+        "origin_not_allowed",
+        "a page from elsewhere or a strange name, and no key is set, or the key is for other pages",
+    ),
 )
 DRAINING: Final = Code(503, "server_draining", "the server is taken out of service; Retry-After says when to ask again")
 LIMITS: Final = (

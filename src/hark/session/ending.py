@@ -7,7 +7,7 @@ ended. Who is asked to leave may finish the turn in hand, and leaves when nobody
 from __future__ import annotations
 
 from hark.core.messages import FinishSession, SessionEnded
-from hark.errors import CallerError, HarkError
+from hark.errors import AuthError, CallerError, HarkError
 
 
 class Ending:
@@ -54,5 +54,6 @@ class Ending:
         self.last = self.last or SessionEnded(1000, "")
 
     def overdraw(self, fault: HarkError) -> None:
-        """The audio was more than its key may send."""
-        self.last = SessionEnded(1013, f"{fault.type}.{fault.code}", fault)
+        """The audio was more than its key may send, or the key counts no more."""
+        code = 3000 if isinstance(fault, AuthError) else 1013
+        self.last = SessionEnded(code, f"{fault.type}.{fault.code}", fault)
