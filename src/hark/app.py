@@ -20,11 +20,12 @@ from starlette.types import ASGIApp
 
 from hark import discreet
 from hark.auth.keys import Keys
+from hark.auth.limits import OpenSessions
 from hark.auth.store import Store
 from hark.compute.cores import usable_cores
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
-from hark.edge import guard, reading, relay, requests, status, tls, unreadable
+from hark.edge import addresses, bodies, door, guard, patience, reading, relay, requests, status, tls
 from hark.edge.admission import Admission
 from hark.edge.calls import Calls, either
 from hark.edge.client_secrets import ClientSecrets
@@ -36,6 +37,7 @@ from hark.edge.ids import new_id
 from hark.edge.limits import Limits
 from hark.edge.lives import Lives
 from hark.edge.models import Models
+from hark.edge.patience import Http, Strangers
 from hark.edge.records import Records
 from hark.edge.reference import Reference
 from hark.edge.transcriptions import Transcriptions
@@ -116,6 +118,7 @@ def build(
         find_model=catalog.find,
         compute=compute,
         lifetime_s=lifetime_s,
+        idle_s=settings.max_idle_minutes and settings.max_idle_minutes * 60.0,
         any_origin=anyone,
         limits=calls.limits,
         calls=calls,
@@ -157,7 +160,7 @@ def around(app: ASGIApp, settings: Settings, keys: Keys) -> ASGIApp:
         except OperatorError:  # the request meets it too, and tells of it
             return False
 
-    return requests.with_ids(guard.cross_origin(app, any_origin))
+    return requests.with_ids(guard.cross_origin(bodies.uncompressed(app), any_origin))
 
 
 def keys_of(settings: Settings) -> Keys:
@@ -165,20 +168,25 @@ def keys_of(settings: Settings) -> Keys:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn inside a program that handles signals itself."""
+    """uvicorn inside a program that handles signals, and accepts connections, itself."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._strangers = Strangers()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def adopt(self, connection: socket.socket) -> None:
-        """Serve a connection that another process has accepted. Raises OSError if it breaks off first."""
+        """Serve a connection that was accepted. Raises OSError if it breaks off first, or shakes no hands over TLS."""
 
         def protocol() -> asyncio.Protocol:
-            state = self.lifespan.state
-            return unreadable.Http(config=self.config, server_state=self.server_state, app_state=state)
+            return Http(self.config, self.server_state, self.lifespan.state, strangers=self._strangers)
 
-        await asyncio.get_running_loop().connect_accepted_socket(protocol, connection, ssl=self.config.ssl)
+        loop, tls_ = asyncio.get_running_loop(), self.config.ssl
+        handshake_s = patience.HEAD_S if tls_ else None
+        await loop.connect_accepted_socket(protocol, connection, ssl=tls_, ssl_handshake_timeout=handshake_s)
 
 
 @contextlib.asynccontextmanager
@@ -206,13 +214,15 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         options=settings.model_option_table(),
     )
     admission = Admission(compute.strain, most=settings.max_sessions)
-    limits = Limits(Store(settings.data_folder), admission=admission, sessions=gateway)
+    sessions = gateway or OpenSessions(settings.max_sessions_per_address)
+    limits = Limits(Store(settings.data_folder), admission=admission, sessions=sessions)
     lives, records = Lives(settings.resume_seconds), Records(settings.resume_seconds)
     calls = Calls(
         keys=keys,
         find_model=catalog.find,
         compute=compute,
         lifetime_s=settings.max_session_minutes * 60.0,
+        idle_s=settings.max_idle_minutes and settings.max_idle_minutes * 60.0,
         limits=limits,
         network=lambda: _network(settings),
         loopback=not settings.open_to_strangers,
@@ -237,8 +247,9 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
     app = build(settings, keys, catalog, compute, calls, drain, transcripts, lives=lives)
     try:
         await compute.start(*catalog.engines())
-        server = _Server(_uvicorn(around(relay.between(app, gateway) if gateway else app, settings, keys), certificate))
-        serving = asyncio.create_task(server.serve(sockets=[listener] if listener else []))
+        whole = around(relay.between(app, gateway) if gateway else app, settings, keys)
+        server = _Server(_uvicorn(whole, settings, certificate))
+        serving = asyncio.create_task(server.serve(sockets=[]))
         beside = [asyncio.create_task(admission.watch()), asyncio.create_task(compute.keep_within_memory())]
         try:
             while not server.started:
@@ -247,6 +258,8 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
                 await asyncio.sleep(0.01)
             if gateway is not None:
                 beside.append(asyncio.create_task(_join(gateway, server, app, calls)))
+            if listener is not None:
+                beside.append(asyncio.create_task(door.keep(listener, server.adopt)))
             yield url_of(settings, listener) if listener else ""
         finally:
             await drain.run()
@@ -255,6 +268,9 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
             server.should_exit = True
             for task in beside:
                 task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            if listener is not None:
+                listener.close()
             await serving
     finally:
         if listener is not None:
@@ -270,10 +286,11 @@ async def _join(gateway: Gateway, server: _Server, app: ASGIApp, calls: Calls) -
     await gateway.serve(server.adopt, lambda stream: relay.answer(app, stream), how_many)
 
 
-def _uvicorn(app: ASGIApp, certificate: tls.Certificate | None) -> uvicorn.Config:
+def _uvicorn(app: ASGIApp, settings: Settings, certificate: tls.Certificate | None) -> uvicorn.Config:
+    proxies = addresses.proxies(settings.forwarded_allow_ips)
     return uvicorn.Config(
         app,
-        http=unreadable.Http,
+        http=Http,
         ws=reading.Reader,
         ws_max_size=MAX_FRAME_BYTES,
         # A client whom we keep waiting cannot answer: its pong lies behind the audio that is not read yet.
@@ -282,6 +299,8 @@ def _uvicorn(app: ASGIApp, certificate: tls.Certificate | None) -> uvicorn.Confi
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=5,
         ssl_certfile=certificate.chain if certificate else None,
         ssl_keyfile=certificate.key if certificate else None,
@@ -292,6 +311,7 @@ def check(settings: Settings, keys: Keys) -> tls.Certificate | None:
     """What can be known before anything is loaded; the certificate to serve with. Raises OperatorError."""
     settings.check(has_keys=keys.required)
     _check_session_model(settings.session_model)
+    addresses.proxies(settings.forwarded_allow_ips)
     return _certificate(settings)
 
 

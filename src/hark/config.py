@@ -102,7 +102,17 @@ class Settings(BaseSettings):
         ge=1,
         description="Sessions at once, uploads included. Default: as many as there is room for.",
     )
+    max_sessions_per_address: int | None = Field(
+        default=None, ge=1, description="Sessions at once from one client address, uploads included."
+    )
+    forwarded_allow_ips: str | None = Field(
+        default=None,
+        description="Proxies whose X-Forwarded-For and -Proto are believed: addresses, networks, with commas, or *.",
+    )
     max_session_minutes: int = Field(default=1_440, ge=1, description="A session ends after this time.")
+    max_idle_minutes: float | None = Field(
+        default=None, gt=0, description="A session ends when its client has sent nothing for this time."
+    )
     resume_seconds: float = Field(
         default=30,
         ge=0,

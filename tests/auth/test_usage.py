@@ -160,3 +160,21 @@ def test_to_look_gives_up_no_lock_of_the_process(tmp_path):
             patch.setattr(f"hark.auth.store.os.{call}", lambda *given, real=real: opened.append(given) or real(*given))
             assert store.has_keys()
     assert opened == []
+
+
+# ---- files that are being heard
+
+
+def test_what_one_file_will_take_no_other_may_have():
+    used = account(10)
+    used.expect(6 * MINUTE_SAMPLES, NOON)
+    used.reserved += 6 * MINUTE_SAMPLES
+    error = refused(lambda: used.expect(5 * MINUTE_SAMPLES, NOON))
+    assert (error.code, error.retry_after_s) == ("rate_limit_exceeded", 5)
+    assert "other files that it is sending take 6.0" in error.message
+    used.expect(4 * MINUTE_SAMPLES, NOON)
+    used.check(NOON)
+    used.add(5 * MINUTE_SAMPLES, NOON)
+    used.reserved -= 5 * MINUTE_SAMPLES
+    used.expect(4 * MINUTE_SAMPLES, NOON)
+    assert "has sent 5.0" in refused(lambda: used.expect(6 * MINUTE_SAMPLES, NOON)).message

@@ -174,6 +174,24 @@ def test_max_sessions_are_those_of_the_server(gateways):
         assert "--max-sessions allows 2" in event["error"]["message"]
 
 
+def test_sessions_of_an_address_are_counted_over_all(gateways):
+    server = gateways("--max-sessions-per-address", "2", "--forwarded-allow-ips", "127.0.0.1")
+    here = {"additional_headers": {"X-Forwarded-For": "2001:db8::1"}}
+    there = {"additional_headers": {"X-Forwarded-For": "2001:db8:0:1::1"}}
+    with server.socket(**here) as one, server.socket(**here) as two, server.socket(**here) as three:
+        assert [one.receive()["type"], two.receive()["type"]] == [GREETING] * 2
+        assert {server.holder(one), server.holder(two)} == set(server.pids)
+        (event,), code, _ = three.ending()
+        assert (event["error"]["code"], code) == ("rate_limit_exceeded", 1013)
+        assert "your network address may have 2" in event["error"]["message"]
+        with server.socket(**there) as neighbour:
+            assert neighbour.receive()["type"] == GREETING
+        one.send("session.close")
+        one.ending()
+        with server.socket(**here) as next_:
+            assert next_.receive()["type"] == GREETING
+
+
 def test_a_gateway_that_dies_is_replaced_and_nobody_else_notices(gateways):
     server = gateways()
     before = server.pids

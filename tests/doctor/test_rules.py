@@ -89,7 +89,8 @@ OWN = {
     "rate_limit_exceeded": "rate-limited", "server_overloaded": "rate-limited",
     "server_draining": "server-restarts",
     "invalid_offer": "invalid-offer", "unknown_url": "wrong-websocket-path",
-    "session_expired": "session-expired", "unknown_parameter": "unknown-parameter", "invalid_json": "not-json",
+    "session_expired": "session-expired", "session_idle": "session-expired",
+    "unknown_parameter": "unknown-parameter", "invalid_json": "not-json",
     "input_audio_buffer_commit_empty": "commit-empty",
 }  # fmt: skip
 

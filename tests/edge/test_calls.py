@@ -195,3 +195,19 @@ def test_as_many_calls_as_sessions_are_allowed(serve, tmp_path):
             assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
 
     asyncio.run(scenario())
+
+
+def test_a_call_may_follow_the_one_that_was_hung_up_at_once(serve, tmp_path):
+    key = create_key(tmp_path, "one", 0.0, max_sessions=1)
+    server = serve(data_dir=tmp_path)
+    headers = {"authorization": f"Bearer {key}"}
+
+    async def scenario():
+        for _ in range(3):
+            async with Caller(server.url) as caller:
+                await caller.call(headers=headers)
+                async with httpx.AsyncClient() as client:
+                    answer = await client.post(f"{server.url}{caller.location}/hangup", headers=headers)
+                    assert answer.status_code == 200
+
+    asyncio.run(scenario())

@@ -50,11 +50,11 @@ def test_messages_and_sockets_come_in_order():
         for number in range(200):
             ours, theirs = socket.socketpair()
             kept.append(ours)
-            one.channel.send(Enter(number, "key" * number, None))
+            one.channel.send(Enter(number, "key" * number, "192.0.2.1", None))
             one.channel.send(Connection() if number % 2 else Request(), theirs)
         await until(lambda: len(other.sockets) == 200 and not one.channel.carried)
         asked = [message for message in other.heard if isinstance(message, Enter)]
-        assert asked == [Enter(number, "key" * number, None) for number in range(200)]
+        assert asked == [Enter(number, "key" * number, "192.0.2.1", None) for number in range(200)]
         assert one.heard == [Taken()] * 200
         for number, (ours, came) in enumerate(zip(kept, other.sockets, strict=True)):
             came.sendall(str(number).encode())
@@ -69,7 +69,7 @@ def test_messages_and_sockets_come_in_order():
 
 def test_more_than_a_socket_holds_waits():
     async def scenario(one, other):
-        sent = [Left("k" * 100_000) for _ in range(50)]
+        sent = [Left("k" * 100_000, "") for _ in range(50)]
         for message in sent:
             one.channel.send(message)
         other.channel.send(Load(1, 2))

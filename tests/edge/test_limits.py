@@ -132,6 +132,26 @@ def test_sessions_of_one_key_share_the_hour_at_once(tmp_path, clock):
     run(scenario())
 
 
+def test_what_a_file_declares_is_kept_for_it_while_it_is_heard(tmp_path, clock):
+    async def scenario():
+        limits = Limits(Store(tmp_path), clock)
+        async with limits.session(WHO, live=False) as one, limits.session(WHO, live=False) as two:
+            one.expect(2 * MINUTE_SAMPLES)
+            with pytest.raises(RateLimitError, match=r"other files that it is sending take 2\.0"):
+                two.expect(1)
+            assert one.charge(MINUTE_SAMPLES) is None
+            with pytest.raises(RateLimitError, match=r"other files that it is sending take 1\.0"):
+                two.expect(1)
+        async with limits.session(WHO, live=False) as again:
+            again.expect(MINUTE_SAMPLES)  # the other half was not sent after all
+            assert limits._accounts[WHO.key_id].reserved == MINUTE_SAMPLES
+            assert again.charge(2 * MINUTE_SAMPLES) is not None, "it held more than it said"
+            assert limits._accounts[WHO.key_id].reserved == 0
+        await limits.stop()
+
+    run(scenario())
+
+
 def test_the_disk_is_never_touched_on_the_loops_thread(tmp_path, clock, monkeypatch):
     seen = set()
     for name in ("audio", "add_audio"):

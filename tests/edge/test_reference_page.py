@@ -44,7 +44,7 @@ def test_the_page_has_every_operation_with_a_command_for_this_server(server, pag
         assert f'<h2 id="{operation.id}">' in text
         assert f'href="#{operation.id}"' in text
         assert operation.command(server.url) in text
-        assert all(code.when in text for code in operation.codes)
+        assert all(code.when in text for code in operation.refusals)
     for field in (*UploadForm.__struct_fields__, "session.audio.input.turn_detection.threshold", "segments[].speaker"):
         assert f"<code>{field}</code>" in text
 

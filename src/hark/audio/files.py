@@ -9,13 +9,16 @@ given. A playlist that names other files or addresses is not followed, as an upl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import av
 import numpy as np
+from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 from av.error import FFmpegError
 from numpy.typing import NDArray
@@ -23,8 +26,6 @@ from numpy.typing import NDArray
 from hark.errors import CallerError
 
 _EXPECTED: Final = "Expected an audio file (flac, m4a, mp3, mp4, mpeg, mpga, oga, ogg, wav, webm or the like)"
-# No protocol may be opened from within a file. The source itself is read by Python, which no protocol concerns.
-_OPTIONS: Final = {"protocol_whitelist": "none"}
 # One block is resampled at once. Those of real codecs hold seconds; a file of 28 KB with one block of 14,000 samples at
 # 1 Hz would take 5 GB.
 MAX_BLOCK_S: Final = 60
@@ -44,9 +45,16 @@ def stream_audio(source: Path | BinaryIO, rate: int = 16_000) -> Generator[NDArr
         raise CallerError(f"{_EXPECTED}; got one without any sound that could be decoded. Send a file that plays.")
 
 
-def read_audio(source: Path | BinaryIO, rate: int = 16_000) -> NDArray[np.float32]:
-    """All of `stream_audio` in one array. A small file may hold many hours: see `probe`."""
-    return np.concatenate(list(stream_audio(source, rate)))
+def read_audio(source: Path | BinaryIO, rate: int = 16_000, most_s: float = math.inf) -> NDArray[np.float32]:
+    """All of `stream_audio` in one array, or a second more than `most_s` of it at most: a small file may hold days."""
+    pieces, samples = list[NDArray[np.float32]](), 0
+    with closing(stream_audio(source, rate)) as stream:
+        for piece in stream:
+            pieces.append(piece)
+            samples += len(piece)
+            if samples > most_s * rate:
+                break
+    return np.concatenate(pieces)
 
 
 def probe(source: Path | BinaryIO) -> float | None:
@@ -72,7 +80,7 @@ def _opened(source: Path | BinaryIO) -> Iterator[InputContainer]:
                 if not file.read(1):
                     raise CallerError(f"{_EXPECTED}; got 0 bytes. Send the whole file.")
                 file.seek(start)
-            container = stack.enter_context(av.open(file, "r", options=_OPTIONS, metadata_errors="replace"))
+            container = stack.enter_context(av.open(file, "r", options=_options(), metadata_errors="replace"))
             if not container.streams.audio:
                 kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
                 raise CallerError(f"{_EXPECTED}; got a file with {kinds} in it but no audio. Send one with sound.")
@@ -80,6 +88,21 @@ def _opened(source: Path | BinaryIO) -> Iterator[InputContainer]:
     except FFmpegError as error:
         message = f"{_EXPECTED}; got something that FFmpeg cannot read as one ({error.strerror}). Convert it to wav."
         raise CallerError(message) from error
+
+
+@cache
+def _options() -> dict[str, str]:
+    """What FFmpeg may do with a file. No protocol may be opened from within one; the source itself is read by Python,
+    which no protocol concerns. And only sound is decoded: FFmpeg would decode pictures too, to say what they are, and
+    a cover of half a megabyte can unpack to many hundreds."""
+    return {"protocol_whitelist": "none", "codec_whitelist": ",".join(filter(_decodes_sound, av.codecs_available))}
+
+
+def _decodes_sound(name: str) -> bool:
+    try:
+        return av.Codec(name, "r").type == "audio"
+    except UnknownCodecError:  # it only encodes
+        return False
 
 
 def _open(path: Path) -> BinaryIO:

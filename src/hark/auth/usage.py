@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from hark.auth.limits import RETRY_AFTER_S
 from hark.core.work import SAMPLE_RATE
 from hark.errors import AuthError, CallerError, RateLimitError
 
@@ -40,6 +41,7 @@ class Account:
     def __init__(self, minutes_per_hour: int | None) -> None:
         self.unsaved: dict[int, int] = {}
         self.revoked = False
+        self.reserved = 0  # samples of files that are being heard: not added yet, and spoken for
         self._minutes = minutes_per_hour
         self._stored: dict[int, int] = {}
         self._minute = -1
@@ -76,7 +78,7 @@ class Account:
     def expect(self, samples: int, now: float) -> None:
         """Raises RateLimitError if this much is not left, and CallerError if it never can be."""
         self._turn(now)
-        if self._minutes is None or self._used + samples <= self._minutes * MINUTE_SAMPLES:
+        if self._minutes is None or self._used + self.reserved + samples <= self._minutes * MINUTE_SAMPLES:
             return
         if samples > self._minutes * MINUTE_SAMPLES:
             message = (
@@ -84,6 +86,12 @@ class Account:
                 f"file has {samples / MINUTE_SAMPLES:.1f}. Send it in parts, or with another key."
             )
             raise CallerError(message, code="audio_too_long", param="file")
+        if self._used + samples <= self._minutes * MINUTE_SAMPLES:
+            message = (
+                f"Rate limit reached for audio: of the {self._minutes} minutes that this API key may send in an hour, "
+                f"other files that it is sending take {self.reserved / MINUTE_SAMPLES:.1f}. Please try again later."
+            )
+            raise RateLimitError(message, retry_after_s=RETRY_AFTER_S)
         raise self._refusal(now, samples)
 
     def _turn(self, now: float) -> int:

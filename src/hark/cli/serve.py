@@ -23,6 +23,7 @@ from hark.cli.pull import pull_command
 from hark.cli.selfcheck import self_check_at
 from hark.cli.supervisor import supervised
 from hark.config import Settings
+from hark.edge.door import allow_descriptors
 from hark.errors import HarkError
 from hark.models.catalog import configured, installed
 from hark.models.choice import Choice
@@ -34,6 +35,7 @@ log = logging.getLogger("hark.serve")
 def serve_command(settings: Settings, *, self_check: bool) -> None:
     """Serve until a signal. Raises HarkError if the server cannot start."""
     set_up_log(settings)
+    allow_descriptors()
     has_keys = keys_of(settings).required
     settings.check(has_keys=has_keys)
     if has_keys and settings.api_key is None and self_check:  # which needs a key too, and nobody else learns it

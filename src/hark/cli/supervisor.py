@@ -44,6 +44,7 @@ from hark.edge.channel import (
     Request,
     Return,
 )
+from hark.edge.door import Door, most_connections
 from hark.errors import OperatorError
 
 log = logging.getLogger("hark.serve")
@@ -57,8 +58,6 @@ SOUND_S: Final = 60.0
 STOP_S: Final = 20.0
 # Connections on their way to one gateway.
 MOST_CARRIED: Final = 64
-# After accept() has failed, for want of descriptors as a rule.
-ACCEPT_AGAIN_S: Final = 1.0
 
 
 class _Gateway:
@@ -79,6 +78,10 @@ class _Gateway:
     def open(self) -> int:
         """What it has to do, as far as is known here."""
         return self.load.open + self.given - self.load.given
+
+    def takes(self, most: int) -> bool:
+        """Whether it can be given a connection; `most` open ones are enough."""
+        return self.ready and len(self.channel.carried) < MOST_CARRIED and self.open < most
 
     def give(self, connection: socket.socket, number: int) -> None:
         self.given += 1
@@ -111,7 +114,7 @@ class Supervisor:
         self.url = url_of(settings, listener)
         self._settings = settings
         self._listener = listener
-        self._register = Register(settings.max_sessions)
+        self._register = Register(settings.max_sessions, settings.max_sessions_per_address)
         self._gateways: dict[int, _Gateway] = {}
         self._starting = [asyncio.get_running_loop().create_future() for _ in range(settings.workers)]
         self._changed = asyncio.Event()
@@ -241,18 +244,10 @@ class Supervisor:
     # ---- connections ---------------------------------------------------------------------------------------------
 
     async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
+        door = Door(self._listener)
         while True:
             await self._idlest()  # until there is one, who comes waits in the kernel
-            try:
-                connection, _ = await loop.sock_accept(self._listener)
-            except ConnectionError:
-                continue
-            except OSError as error:
-                log.error("cannot accept a connection: %s", error)
-                await asyncio.sleep(ACCEPT_AGAIN_S)
-                continue
-            await self._hand_over(connection)
+            await self._hand_over(await door.next())
 
     async def _hand_over(self, connection: socket.socket) -> None:
         try:
@@ -263,9 +258,11 @@ class Supervisor:
         gateway.give(connection, next(self._numbers))
 
     async def _idlest(self) -> _Gateway:
-        """The gateway with the least to do, and of several the one that has waited longest for a connection."""
+        """The gateway with the least to do, and of several the one that has waited longest for a connection. A gateway
+        is allowed as many descriptors as this process."""
+        most = most_connections() or sys.maxsize
         while True:
-            fit = [each for each in self._gateways.values() if each.ready and len(each.channel.carried) < MOST_CARRIED]
+            fit = [each for each in self._gateways.values() if each.takes(most)]
             if fit:
                 return min(fit, key=lambda each: (each.open, each.last))
             self._changed.clear()
@@ -287,12 +284,13 @@ class Supervisor:
                 gateway.ready = False
             case Load():
                 gateway.load = message
-            case Enter(number, key_id, most):
-                refusal = self._register.enter(gateway.index, key_id, most)
-                limit = most if refusal == "key" else self._settings.max_sessions
+            case Enter(number, key_id, address, most):
+                refusal = self._register.enter(gateway.index, key_id, address, most)
+                limits = {"key": most, "address": self._settings.max_sessions_per_address}
+                limit = limits.get(refusal, self._settings.max_sessions)
                 gateway.channel.send(Answer(number, refusal, limit or 0))
-            case Left(key_id):
-                self._register.leave(gateway.index, key_id)
+            case Left(key_id, address):
+                self._register.leave(gateway.index, key_id, address)
             case Draining():
                 for each in self._gateways.values():
                     each.channel.send(message)

@@ -73,12 +73,13 @@ class Ignored(Command, frozen=True):
 
 
 class FinishSession(Command, frozen=True):
-    """Finish the open turn, end every item, then end the session with this code and reason. `patient`: the turn in hand
-    goes on, and the session ends when nobody is in the middle of one."""
+    """Finish the open turn, end every item, then end the session with this code and reason, after this error if there
+    is one. `patient`: the turn in hand goes on, and the session ends when nobody is in the middle of one."""
 
     patient: bool = False
     code: int = 1000
     reason: str = ""
+    error: HarkError | None = None
 
 
 class AbandonSession(Command, frozen=True):

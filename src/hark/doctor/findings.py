@@ -333,7 +333,8 @@ FINDINGS: Final[dict[FindingName, Finding]] = {
         "After the last commit, wait for `completed` or `failed` of every item, then close.",
     ),
     "session-expired": Finding(
-        "The session reached its longest time.", "Begin a new one before; at Hark: --max-session-minutes."
+        "The session reached its longest time, or its client's longest silence.",
+        "Begin a new one before; at Hark: --max-session-minutes, --max-idle-minutes.",
     ),
     "cut-off": Finding(
         "The connection broke without a close: network, proxy time-out, or a process that ended.",

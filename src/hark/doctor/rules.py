@@ -199,7 +199,7 @@ RULES: Final[tuple[tuple[FindingName, Fits], ...]] = (
     ("binary-frames", _says("binary frames are not supported")),
     ("not-json", _code("invalid_json")),
     ("commit-empty", _either(_code("input_audio_buffer_commit_empty"), _says("buffer too small"))),
-    ("session-expired", _either(_code("session_expired"), _says("maximum duration"))),
+    ("session-expired", _either(_code("session_expired", "session_idle"), _says("maximum duration"))),
     ("unknown-parameter", _code("unknown_parameter")),
     # ---- by its status alone
     ("proxy-fault", _status(502, 503, 504)),

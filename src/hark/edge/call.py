@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
 from msgspec import structs
@@ -32,6 +32,7 @@ from hark.core.work import Compute
 from hark.edge.eventlog import EventLog
 from hark.edge.frames import Speaker
 from hark.edge.ids import new_id
+from hark.edge.inflow import Idle
 from hark.edge.peer import Peer
 from hark.edge.pump import Pump
 from hark.edge.witness import Audience
@@ -62,9 +63,19 @@ class Ear(Protocol):
 
 
 class Call:
-    """`owner`: who made it, and with whose credentials others may attach to it and hang up."""
+    """`owner`: who made it, and with whose credentials others may attach to it and hang up. `idle_s`: for so long
+    nothing at all may come."""
 
-    def __init__(self, call_id: str, owner: Principal, session: Session, compute: Compute, audience: Audience) -> None:
+    def __init__(
+        self,
+        call_id: str,
+        owner: Principal,
+        session: Session,
+        compute: Compute,
+        audience: Audience,
+        *,
+        idle_s: float | None = None,
+    ) -> None:
         self.id = call_id
         self.owner = owner
         self.session = session
@@ -79,6 +90,9 @@ class Call:
         self._ears_ever = 0
         self._fault: HarkError | None = None
         self.ending: str | None = None  # why
+        self._idle_s = idle_s
+        self._idle: Idle | None = None
+        self._loop = asyncio.get_running_loop()
 
     # ---- what comes in -------------------------------------------------------------------------------------------
 
@@ -100,11 +114,14 @@ class Call:
 
     def end(self, why: str) -> None:
         """Finish, and be gone soon."""
+        self._finish([FinishSession()], why)
+
+    def _finish(self, last: Sequence[AnyCommand], why: str = "nothing came") -> None:
         if self.ending is None:
             self.ending = why
-            self._inbox.append(FinishSession())
+            self._inbox += last
             self._filled.set()
-            asyncio.get_running_loop().call_later(FINISH_S, self._pump.put, [AbandonSession()])
+            self._loop.call_later(FINISH_S, self._pump.put, [AbandonSession()])
 
     def leave(self) -> None:
         """End at the next moment of quiet."""
@@ -113,6 +130,8 @@ class Call:
     def _put(self, command: AnyCommand, size: int) -> None:
         if self.ending is not None:
             return
+        if self._idle is not None:
+            self._idle.stir(self._loop.time())
         self._inbox.append(command)
         self._inbox_bytes += size
         self._filled.set()
@@ -161,7 +180,8 @@ class Call:
         """Until it has ended and all have been told."""
         ended: SessionEnded | None = None
         try:
-            ended = await self._pump.run(self._commands())
+            with Idle.ending(self._finish, self._idle_s) as self._idle:
+                ended = await self._pump.run(self._commands())
             if self._fault is not None:
                 await self._tell(Refused(self._fault, None))
         finally:

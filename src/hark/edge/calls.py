@@ -26,7 +26,7 @@ from hark.auth.principal import Principal
 from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
 from hark.core.settings import AudioFormat
 from hark.core.work import Compute
-from hark.edge import guard
+from hark.edge import addresses, guard
 from hark.edge.eventlog import EventLog, EventLogs
 from hark.edge.forms import read_form
 from hark.edge.ids import new_id
@@ -50,6 +50,8 @@ PATHS: Final = ("/v1/realtime/calls", "/realtime/calls", "/openai/v1/realtime/ca
 # Where Azure's preview takes offers, on a host of its own.
 AZURE_PATH: Final = "/v1/realtimertc"
 SDP: Final = "application/sdp"
+# For a call to end before its hang-up is answered. Clients wait for 5 s, if they are not told how long.
+HANG_UP_S: Final = 4.0
 TELEPHONE: Final = ("accept", "refer", "reject")
 
 
@@ -64,6 +66,7 @@ class Calls:
         find_model: FindModel,
         compute: Compute,
         lifetime_s: float,
+        idle_s: float | None = None,
         limits: Limits,
         network: Callable[[], Network],
         any_origin: bool = False,
@@ -79,6 +82,7 @@ class Calls:
         self._find_model = find_model
         self._compute = compute
         self._lifetime_s = lifetime_s
+        self._idle_s = idle_s
         self.limits = limits
         self._network = network
         self._session_model = session_model
@@ -86,7 +90,7 @@ class Calls:
         self.mint_id = mint_id
         self.witnesses = witnesses or Witnesses()
         self._calls: dict[str, Call] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def routes(self) -> Sequence[Route]:
         return [
@@ -118,9 +122,11 @@ class Calls:
         return Response(answer, status_code=201, headers=headers, media_type=SDP)
 
     async def hang_up(self, request: Request) -> Response:
-        """200 and nothing, once."""
+        """200 and nothing, once, and as a rule when it is no session of its key any more: the next call may follow."""
         who = guard.admit(request, self.keys, any_origin=self.any_origin)
-        self.find(request.path_params["call_id"], who).end("it was hung up")
+        call = self.find(request.path_params["call_id"], who)
+        call.end("it was hung up")
+        await asyncio.wait({self._tasks[call.id]}, timeout=HANG_UP_S)
         return Response(status_code=200)
 
     async def telephone(self, request: Request) -> Response:
@@ -154,7 +160,7 @@ class Calls:
         for call in list(self._calls.values()):
             call.end("the server stops")
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks.values())
 
     # ---- a call --------------------------------------------------------------------------------------------------
 
@@ -164,7 +170,7 @@ class Calls:
         from hark.edge.peer import Peer  # noqa: PLC0415
 
         async with AsyncExitStack() as stack:
-            meter = await stack.enter_async_context(self.limits.session(who))
+            meter = await stack.enter_async_context(self.limits.session(who, addresses.of(request)))
             expires_at = int(time.time() + self._lifetime_s)
             session = Session(
                 SessionView(self.mint_id("sess"), expires_at, choice.settings, self._session_model),
@@ -177,7 +183,7 @@ class Calls:
             )
             call_id = self.mint_id("rtc")
             opened = Opened(session.id, "webrtc", who.key_id, choice.settings.model, call_id)
-            call = Call(call_id, who, session, self._compute, self.witnesses.of(opened))
+            call = Call(call_id, who, session, self._compute, self.witnesses.of(opened), idle_s=self._idle_s)
             kept = self.logs.begin(request, "webrtc")
             stack.callback(kept.close)
             ear = ChannelEar(choice.dialect, kept)
@@ -190,9 +196,8 @@ class Calls:
             self._calls[call.id] = call
             kind = choice.settings.kind
             log.info("%s opened: %s %s by %s (%s)", session.id, choice.dialect, kind, who.name, call.id)
-            task = asyncio.create_task(self._run(call, stack.pop_all()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[call.id] = task = asyncio.create_task(self._run(call, stack.pop_all()))
+            task.add_done_callback(lambda task: self._tasks.pop(call.id))
             return answer, call
 
     async def _run(self, call: Call, stack: AsyncExitStack) -> None:

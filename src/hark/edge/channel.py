@@ -16,14 +16,14 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.msgpack import Decoder, Encoder
 
-log = logging.getLogger("hark.serve")
+from hark.auth.limits import Refusal
 
-Refusal: TypeAlias = Literal["", "key", "server"]
+log = logging.getLogger("hark.serve")
 
 _LENGTH_BYTES: Final = 4
 _READ_BYTES: Final = 65_536
@@ -58,17 +58,19 @@ class Load(Struct, tag=True, frozen=True):
 
 
 class Enter(Struct, tag=True, frozen=True):
-    """From a gateway: may this key, which may have `most` sessions at once, have one more?"""
+    """From a gateway: may this key, which may have `most` sessions at once, have one more, at this address?"""
 
     number: int
     key_id: str
+    address: str
     most: int | None
 
 
 class Left(Struct, tag=True, frozen=True):
-    """From a gateway: a session of this key has ended."""
+    """From a gateway: a session of this key, from this address, has ended."""
 
     key_id: str
+    address: str
 
 
 class Pass(Struct, tag=True, frozen=True):

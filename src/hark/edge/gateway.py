@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from itertools import count
 from typing import Final, TypeAlias
 
-from hark.auth.limits import too_many
+from hark.auth.limits import Refusal, too_many, too_many_from_address
 from hark.auth.principal import Principal
 from hark.edge.admission import no_room
 from hark.edge.channel import (
@@ -33,7 +33,6 @@ from hark.edge.channel import (
     Pass,
     Quiet,
     Ready,
-    Refusal,
     Request,
     Return,
 )
@@ -47,7 +46,7 @@ PATIENCE_S: Final = 2.0
 _OWNED_ID: Final = re.compile(r"(?:rtc|sess)_([0-9a-f]{2})[0-9a-f]{20}")
 
 Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-_Asked: TypeAlias = tuple[asyncio.Future[tuple[Refusal, int]], str]
+_Asked: TypeAlias = tuple[asyncio.Future[tuple[Refusal, int]], Left]
 
 
 class Gateway:
@@ -121,11 +120,11 @@ class Gateway:
             case Request() if came is not None:
                 self._start(self._requests, self._take(came))
             case Answer(number, refusal, most):
-                reply, key_id = self._asked.pop(number)
+                reply, left = self._asked.pop(number)
                 if not reply.cancelled():
                     reply.set_result((refusal, most))
                 elif not refusal:
-                    self._channel.send(Left(key_id))
+                    self._channel.send(left)
             case Quiet(on):
                 self._quiet(on)
             case Draining(on) if self.drain is not None:
@@ -169,18 +168,25 @@ class Gateway:
 
     # ---- sessions at once ----------------------------------------------------------------------------------------
 
-    async def enter(self, who: Principal) -> None:
-        """Raises RateLimitError where one more would be too many, for the key or for the server."""
+    async def enter(self, who: Principal, address: str) -> None:
+        """Raises RateLimitError where one more would be too many, for the key, the address or the server."""
         reply: asyncio.Future[tuple[Refusal, int]] = asyncio.get_running_loop().create_future()
         number = next(self._numbers)
-        self._asked[number] = reply, who.key_id
-        self._channel.send(Enter(number, who.key_id, who.max_sessions))
+        self._asked[number] = reply, Left(who.key_id, address)
+        self._channel.send(Enter(number, who.key_id, address, who.max_sessions))
         refusal, most = await reply
-        if refusal:
-            raise too_many(most) if refusal == "key" else no_room(f"--max-sessions allows {most}")
+        match refusal:
+            case "key":
+                raise too_many(most)
+            case "address":
+                raise too_many_from_address(most)
+            case "server":
+                raise no_room(f"--max-sessions allows {most}")
+            case "":
+                pass
 
-    def leave(self, who: Principal) -> None:
-        self._channel.send(Left(who.key_id))
+    def leave(self, who: Principal, address: str) -> None:
+        self._channel.send(Left(who.key_id, address))
 
     # ---- what is here alone --------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-"""The limits of a key, at the door and on the way: sessions at once, and audio in an hour; and those of the server.
+"""The limits of a key and of an address, at the door and on the way: sessions at once, and audio in an hour; and those
+of the server.
 
 Rule: all transports ask here. The audio of a key is counted in the store, so that it outlasts the process and holds
 for all processes that share the store; what was heard is written every few seconds of it, in a thread of its own, and
@@ -36,6 +37,7 @@ class Meter:
         self._limits = limits
         self._account = account
         self._unsaved_samples = 0
+        self._reserved = 0
 
     def charge(self, samples: int) -> CallerError | None:
         """Count samples that were taken in; what to say if they were too many, or of a key that was revoked."""
@@ -43,6 +45,8 @@ class Meter:
             return None
         now = self._limits.clock()
         self._account.add(samples, now)
+        if self._reserved:
+            self._reserve(max(0, self._reserved - samples))
         self._unsaved_samples += samples
         if self._unsaved_samples >= SAVED_EVERY_SAMPLES:
             self._unsaved_samples = 0
@@ -50,9 +54,19 @@ class Meter:
         return self._account.overdrawn(now)
 
     def expect(self, samples: int) -> None:
-        """Raises CallerError if so many more are too many."""
+        """So many will come, and nobody else of this process may have them. Raises CallerError if they are too many."""
         if self._account is not None:
             self._account.expect(samples, self._limits.clock())
+            self._reserve(samples)
+
+    def close(self) -> None:
+        """No more will come."""
+        self._reserve(0)
+
+    def _reserve(self, samples: int) -> None:
+        if self._account is not None:
+            self._account.reserved += samples - self._reserved
+            self._reserved = samples
 
 
 class Limits:
@@ -80,25 +94,28 @@ class Limits:
         self._stopped = False
 
     @asynccontextmanager
-    async def session(self, who: Principal, *, live: bool = True) -> AsyncIterator[Meter]:
+    async def session(self, who: Principal, address: str = "", *, live: bool = True) -> AsyncIterator[Meter]:
         """One session of theirs, while it lasts. Raises RateLimitError, and OperatorError if the store is broken.
-        `live`: somebody speaks now."""
+        `address`: where they call from, as edge/addresses.py writes it; `live`: somebody speaks now."""
         if self.draining:
             raise DrainingError
-        async with self._entered(who, live=live):
+        async with self._entered(who, address, live=live):
             if not who.stored:
                 yield Meter(self, None)
                 return
             self._users[who.key_id] = self._users.get(who.key_id, 0) + 1
+            meter = Meter(self, None)
             try:
-                yield Meter(self, await self._account(who))
+                meter = Meter(self, await self._account(who))
+                yield meter
             finally:
+                meter.close()
                 self._users[who.key_id] -= 1
                 self.save()
 
     @asynccontextmanager
-    async def _entered(self, who: Principal, *, live: bool) -> AsyncIterator[None]:
-        await self._sessions.enter(who)
+    async def _entered(self, who: Principal, address: str, *, live: bool) -> AsyncIterator[None]:
+        await self._sessions.enter(who, address)
         self.open += 1
         try:
             if self._admission is None:
@@ -111,7 +128,7 @@ class Limits:
                 self._admission.leave()
         finally:
             self.open -= 1
-            self._sessions.leave(who)
+            self._sessions.leave(who, address)
 
     def save(self) -> None:
         """Write down soon what was heard since the last time."""

@@ -40,12 +40,12 @@ def read_reference(name: str, file: bytes) -> Known:
     least, most = REFERENCE_S
     try:
         declared = probe(BytesIO(file)) or 0.0
-        heard = read_audio(BytesIO(file)) if declared <= most + 1 else None
+        heard = read_audio(BytesIO(file), most_s=most)
     except CallerError as error:
         message = f"The recording of '{name[:40]}' cannot be read: {error.message}"
         raise CallerError(message, code="invalid_value", param="known_speaker_references") from error
-    seconds = declared if heard is None else len(heard) / SAMPLE_RATE
-    if heard is None or not least <= seconds <= most:
+    seconds = max(declared if declared > most + 1 else 0.0, len(heard) / SAMPLE_RATE)
+    if not least <= seconds <= most:
         message = (
             f"Expected {least:.0f} to {most:.0f} seconds of audio in 'known_speaker_references'; that of '{name[:40]}' "
             f"has {seconds:.1f}. Cut it."

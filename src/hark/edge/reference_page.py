@@ -105,7 +105,7 @@ def _section(operation: Operation, place: Schema, schemas: Schema, base: str) ->
         fields = _unique(_fields(_dict(_dict(content)["schema"]), schemas))
         parts.append(_fold(f"Body: {operation.body[0]}", fields))
     parts += _answers(operation, _dict(told["responses"]), schemas)
-    rows = [[str(code.status), f"<code>{code.code or 'null'}</code>", escape(code.when)] for code in operation.codes]
+    rows = [[str(code.status), f"<code>{code.code or 'null'}</code>", escape(code.when)] for code in operation.refusals]
     refusals = _table(("status", "error.code", "when"), rows)
     parts.append(f"<details><summary>Refusals <small>{len(rows)}</small></summary>{refusals}</details>")
     return "\n".join([*filter(None, parts), "</section>"])

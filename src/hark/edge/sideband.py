@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from hark.core.messages import Event, Refused, SessionCreated, SessionEnded, SessionUpdated
 from hark.edge.frames import Frames, Speaker
 from hark.edge.ids import new_id
+from hark.edge.inflow import Quota
 from hark.protocol.wire import DialectName
 
 if TYPE_CHECKING:
@@ -67,8 +68,14 @@ async def attach(websocket: WebSocket, frames: Frames, call: Call, dialect: Dial
     number = call.attach(ear)
 
     async def listen() -> None:
+        loop = asyncio.get_running_loop()
+        quota = Quota(loop.time())
         async for frame in frames:
             call.say(number, frame, own_dialect=False)
+            quota.fill(loop.time())
+            quota.spend(frame)
+            if wait_s := quota.wait_s:
+                await asyncio.sleep(wait_s)
             await call.room()
 
     speaking, listening = asyncio.create_task(ear.speak()), asyncio.create_task(listen())

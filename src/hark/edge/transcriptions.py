@@ -22,7 +22,7 @@ from hark.auth.keys import Keys
 from hark.core.messages import Event, TranscriptFailed
 from hark.core.settings import Json, ModelCard
 from hark.core.work import Compute
-from hark.edge import guard, status
+from hark.edge import addresses, guard, status
 from hark.edge.forms import read_form
 from hark.edge.limits import Limits, Meter
 from hark.edge.recording import Recording, listen, read_reference
@@ -72,7 +72,8 @@ class Transcriptions(Struct, frozen=True):
         async with AsyncExitStack() as stack:
             try:
                 who = guard.admit(request, self.keys, any_origin=self.any_origin)
-                meter = await stack.enter_async_context(self.limits.session(who, live=False))
+                session = self.limits.session(who, addresses.of(request), live=False)
+                meter = await stack.enter_async_context(session)
                 form = await read_form(request, self.max_bytes)
                 stack.push_async_callback(form.close)
                 file = form.file()

@@ -60,9 +60,13 @@ class Http(HttpToolsProtocol):
             "This is no HTTP/1.1 request that can be read: its request line, a header or the length of its body is "
             "malformed or too long. Send it as RFC 9112 has it, and without TLS, which this port does not speak."
         )
-        body = status.envelope(CallerError(message, code="invalid_http")).body
+        self.refuse(HTTPStatus.BAD_REQUEST, CallerError(message, code="invalid_http"))
+
+    def refuse(self, code: HTTPStatus, error: CallerError) -> None:
+        """Answer, past any application, and hang up."""
+        body = status.envelope(error).body
         lines = (
-            b"HTTP/1.1 400 Bad Request",
+            f"HTTP/1.1 {code.value} {code.phrase}".encode(),
             b"content-type: application/json",
             b"content-length: %d" % len(body),
             b"connection: close",

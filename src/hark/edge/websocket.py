@@ -21,7 +21,7 @@ from hark.auth.keys import Keys
 from hark.auth.principal import Principal
 from hark.core.messages import DEFAULT_SESSION_MODEL, SessionView
 from hark.core.work import Compute
-from hark.edge import guard, requests, sideband, status
+from hark.edge import addresses, guard, requests, sideband, status
 from hark.edge.beat import Beat
 from hark.edge.calls import Calls
 from hark.edge.ids import new_id
@@ -44,8 +44,8 @@ CLOSE_BUSY: Final = 1013
 
 
 class Realtime(Struct, frozen=True):
-    """What the endpoint needs: who may come in, which models there are, who runs them, how long a session may last,
-    and what a key may use."""
+    """What the endpoint needs: who may come in, which models there are, who runs them, how long a session may last and
+    its client be silent, and what a key may use."""
 
     keys: Keys
     find_model: FindModel
@@ -59,6 +59,7 @@ class Realtime(Struct, frozen=True):
     witnesses: Witnesses = field(default_factory=Witnesses)
     lives: Lives = field(default_factory=Lives)
     mint_id: Callable[[str], str] = new_id
+    idle_s: float | None = None
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection, from its handshake to its close."""
@@ -73,7 +74,7 @@ class Realtime(Struct, frozen=True):
             back = shown.query.get("resume")
             life = self.lives.find(back, who) if back else None
             choice = None if life else dialects.choose(shown, self.find_model, minted)
-            async with self.limits.session(who) as meter:
+            async with self.limits.session(who, addresses.of(websocket)) as meter:
                 if life is None:
                     assert choice is not None
                     life, line = self._open(websocket, who, choice)
@@ -123,7 +124,7 @@ class Realtime(Struct, frozen=True):
             lifetime_s=self.lifetime_s,
             charge=life.charge,
         )
-        line = SocketLine(websocket, life)
+        line = SocketLine(websocket, life, idle_s=self.idle_s)
         life.begin(session, self.compute, self.beat, line)
         self.lives.keep(life)
         return life, line
@@ -132,7 +133,7 @@ class Realtime(Struct, frozen=True):
         """The line of a client that was cut off. Raises NotFoundError if the session has ended meanwhile."""
         life = self.lives.find(life.session_id, who)
         log.info("%s goes on for %s (%s)", life.session_id, who.name, requests.id_of(websocket))
-        line = SocketLine(websocket, life)
+        line = SocketLine(websocket, life, idle_s=self.idle_s)
         life.resume(line, after)
         return line
 

@@ -163,7 +163,7 @@ def _operation(operation: Operation, schemas: dict[str, Json], keys_required: bo
         schema: Json = {"type": "string"} if shape is None else schemas[str(shape)]
         if media_type == JSON:
             schema = {"anyOf": [schema, {"type": "null"}]}
-        optional = media_type == JSON or any(code.status == 426 for code in operation.codes)
+        optional = media_type == JSON or any(code.status == 426 for code in operation.refusals)
         told["requestBody"] = {"required": not optional, "content": {media_type: {"schema": schema}}}
     if operation.keyed:
         ways: list[Json] = [{name: []} for name in _SCHEMES]
@@ -181,8 +181,8 @@ def _responses(operation: Operation, schemas: dict[str, Json]) -> dict[str, Json
         success["headers"] = _headers(operation.headers, required=False) | _headers(common)
         responses[str(operation.status)] = success
     refusal: Json = {"application/json": {"schema": schemas[str(operation.refusal)]}}
-    for status in sorted({code.status for code in operation.codes}):
-        listed = [code for code in operation.codes if code.status == status]
+    for status in sorted({code.status for code in operation.refusals}):
+        listed = [code for code in operation.refusals if code.status == status]
         words = "; ".join(f"`{code.code}`: {code.when}" if code.code else code.when for code in listed)
         headers = _headers(
             (*COMMON_HEADERS, RETRY_AFTER) if any(code.code in WAITED_FOR for code in listed) else COMMON_HEADERS

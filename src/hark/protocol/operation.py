@@ -64,7 +64,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     status: int = 200
     answers: tuple[Content, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
-    codes: tuple[Code, ...] = ()
+    codes: tuple[Code, ...] = ()  # `refusals` has those that all with a body share, too
     refusal: type[Struct] = a.Refusal
     example: str = ""
     keyed: bool = True
@@ -78,6 +78,10 @@ class Operation(Struct, frozen=True, kw_only=True):
         key = ' -H "Authorization: Bearer $HARK_API_KEY"' if self.keyed else ""
         path = self.path.replace("{name}", "whisper-1").replace("{call_id}", "rtc_…").replace("{session_id}", "sess_…")
         return f"curl{method} {base}{path}{key}{self.example}"
+
+    @property
+    def refusals(self) -> tuple[Code, ...]:
+        return (*self.codes, SLOW) if self.body else self.codes
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -102,6 +106,8 @@ LIMITS: Final = (
     Code(429, "server_overloaded", "the server has no room for another session; Retry-After says when to ask again"),
     DRAINING,
 )
+# Of whatever has a body.
+SLOW: Final = Code(408, "request_timeout", "the request came too slowly; the connection is closed")
 FAULT: Final = Code(500, None, "a defect of the server; the message names the lines of its log")
 
 # On every answer.

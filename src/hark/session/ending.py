@@ -24,7 +24,7 @@ class Ending:
 
     def ask(self, command: FinishSession) -> bool:
         """Whether the session hears no more from now on; a patient command waits for a moment of quiet (`leave`)."""
-        told = SessionEnded(command.code, command.reason)
+        told = SessionEnded(command.code, command.reason, command.error)
         if command.patient:
             self._leaving = told
         elif self.last is None:
