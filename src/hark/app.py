@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
@@ -32,6 +33,7 @@ from hark.edge.drain import Drain
 from hark.edge.eventlog import EventLogs
 from hark.edge.gateway import Gateway
 from hark.edge.ids import new_id
+from hark.edge.journal import Recorder
 from hark.edge.limits import Limits
 from hark.edge.lives import Lives
 from hark.edge.models import Models
@@ -42,6 +44,8 @@ from hark.edge.transcripts import Transcripts
 from hark.edge.websocket import Realtime, wrong_path
 from hark.edge.witness import Witnesses
 from hark.errors import HarkError, OperatorError
+from hark.journal.store import Store as JournalStore
+from hark.journal.writer import Journal
 from hark.models import names
 from hark.models.catalog import Catalog, configured, installed
 from hark.models.pull import models_folder
@@ -163,6 +167,14 @@ def keys_of(settings: Settings) -> Keys:
     return Keys(settings.api_key.get_secret_value() if settings.api_key else None, settings.data_folder)
 
 
+def journal_of(settings: Settings, gateway: Gateway | None) -> Journal | None:
+    """Of several gateways that write to the same one, the first keeps the days."""
+    if settings.journal is None:
+        return None
+    keep = settings.journal_days if gateway is None or gateway.index == 0 else None
+    return Journal(JournalStore(settings.journal.expanduser()), keep_days=keep)
+
+
 class _Server(uvicorn.Server):
     """uvicorn inside a program that handles signals itself."""
 
@@ -206,6 +218,9 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
     admission = Admission(compute.strain, most=settings.max_sessions)
     limits = Limits(Store(settings.data_folder), admission=admission, sessions=gateway)
     lives, records = Lives(settings.resume_seconds), Records(settings.resume_seconds)
+    journal = journal_of(settings, gateway)
+    # The journal comes first: it may withhold what the others see.
+    begin = [records.begin] if journal is None else [partial(Recorder, journal), records.begin]
     calls = Calls(
         keys=keys,
         find_model=catalog.find,
@@ -217,7 +232,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         session_model=settings.session_model,
         logs=EventLogs(settings.event_log and settings.event_log.expanduser()),
         mint_id=gateway.new_id if gateway else new_id,
-        witnesses=Witnesses(records.begin),
+        witnesses=Witnesses(*begin),
     )
     drain = Drain(
         keys,
@@ -234,6 +249,8 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
     transcripts = Transcripts(keys, records, lives, any_origin=settings.allow_anonymous)
     app = build(settings, keys, catalog, compute, calls, drain, transcripts, lives=lives)
     try:
+        if journal is not None:
+            await asyncio.to_thread(journal.start)
         await compute.start(*catalog.engines())
         server = _Server(_uvicorn(around(relay.between(app, gateway) if gateway else app, settings, keys), certificate))
         serving = asyncio.create_task(server.serve(sockets=[listener] if listener else []))
@@ -258,6 +275,8 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         if listener is not None:
             listener.close()
         await limits.stop()
+        if journal is not None:
+            await asyncio.to_thread(journal.stop)
         await asyncio.to_thread(compute.stop)
 
 
