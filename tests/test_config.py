@@ -55,7 +55,9 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "log_level": "debug",
         "tls_cert": "cert.pem", "tls_key": "key.pem", "tls_self_signed": "true", "webrtc_ports": "50000-50099",
         "webrtc_address": "203.0.113.5", "webrtc_stun": "stun:a.example", "webrtc_turn": "turn:a.example",
-        "webrtc_turn_username": "u", "webrtc_turn_password": "p", "event_log": "events", "upstream": "http://gpu/v1",
+        "webrtc_turn_username": "u", "webrtc_turn_password": "p", "event_log": "events",
+        "journal": "kept", "journal_days": "9",
+        "upstream": "http://gpu/v1",
         "upstream_key": "k", "upstream_model": "m", "upstream_concurrency": "3", "upstream_timeout_s": "2.5",
         "upstream_partials": "true", "model_options": "toy_unit=minutes",
     }  # fmt: skip
@@ -73,7 +75,15 @@ def test_an_empty_variable_is_none(monkeypatch, name):
 
 @pytest.mark.parametrize(
     "options",
-    [{"port": -1}, {"port": 65_536}, {"threads": 0}, {"max_session_minutes": 0}, {"log_level": "loud"}, {"port": "x"}],
+    [
+        {"port": -1},
+        {"port": 65_536},
+        {"threads": 0},
+        {"max_session_minutes": 0},
+        {"journal_days": 0},
+        {"log_level": "loud"},
+        {"port": "x"},
+    ],
 )
 def test_what_is_out_of_range_is_refused_by_name(options):
     with pytest.raises(ValidationError, match=next(iter(options))):
@@ -189,6 +199,12 @@ def test_an_option_that_no_model_takes_is_refused():
 def test_options_of_calls_and_certificates_that_cannot_be(options):
     with pytest.raises(OperatorError, match="--" + next(iter(options)).replace("_", "-")):
         Settings(**options).check()
+
+
+def test_days_are_those_of_a_journal():
+    with pytest.raises(OperatorError, match=r"--journal-days .* Set --journal too"):
+        Settings(journal_days=9).check()
+    Settings(journal="kept", journal_days=9).check()
 
 
 def test_ports_and_addresses_of_calls():

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
-import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-import uvicorn
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -25,7 +23,7 @@ from hark.auth.store import Store
 from hark.compute.cores import usable_cores
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
-from hark.edge import addresses, bodies, door, guard, patience, reading, relay, requests, status, tls
+from hark.edge import addresses, bodies, door, guard, relay, requests, status, tls
 from hark.edge.admission import Admission
 from hark.edge.calls import Calls, either
 from hark.edge.client_secrets import ClientSecrets
@@ -34,17 +32,20 @@ from hark.edge.drain import Drain
 from hark.edge.eventlog import EventLogs
 from hark.edge.gateway import Gateway
 from hark.edge.ids import new_id
+from hark.edge.journal import Recorder
 from hark.edge.limits import Limits
 from hark.edge.lives import Lives
 from hark.edge.models import Models
-from hark.edge.patience import Http, Strangers
 from hark.edge.records import Records
 from hark.edge.reference import Reference
+from hark.edge.server import Server, configured_as, listen, url_of
 from hark.edge.transcriptions import Transcriptions
 from hark.edge.transcripts import Transcripts
 from hark.edge.websocket import Realtime, wrong_path
 from hark.edge.witness import Witnesses
 from hark.errors import HarkError, OperatorError
+from hark.journal.store import Store as JournalStore
+from hark.journal.writer import Journal
 from hark.models import names
 from hark.models.catalog import Catalog, configured, installed
 from hark.models.pull import models_folder
@@ -65,9 +66,6 @@ REALTIME_PATHS = (
 )
 MODEL_PATHS = ("/v1/models", "/models", "/openai/models", "/openai/v1/models")
 AUDIO_PATHS = ("/v1/audio", "/audio", "/openai/v1/audio", "/openai/deployments/{deployment:path}/audio")
-GONE_AFTER_S = 60
-# A frame may carry 15 MiB of audio in base64 (contract B.4); past this size the transport itself closes with 1009.
-MAX_FRAME_BYTES = 32 * 1024 * 1024
 MEBIBYTE = 1024 * 1024
 
 
@@ -167,26 +165,64 @@ def keys_of(settings: Settings) -> Keys:
     return Keys(settings.api_key.get_secret_value() if settings.api_key else None, settings.data_folder)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn inside a program that handles signals, and accepts connections, itself."""
+def journal_of(settings: Settings, gateway: Gateway | None) -> Journal | None:
+    """Of several gateways that write to the same one, the first keeps the days."""
+    if settings.journal is None:
+        return None
+    keep = settings.journal_days if gateway is None or gateway.index == 0 else None
+    return Journal(JournalStore(settings.journal.expanduser()), keep_days=keep)
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._strangers = Strangers()
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+class _House(Struct, frozen=True):
+    """What a running server is made of, beside its models."""
 
-    async def adopt(self, connection: socket.socket) -> None:
-        """Serve a connection that was accepted. Raises OSError if it breaks off first, or shakes no hands over TLS."""
+    app: ASGIApp
+    admission: Admission
+    limits: Limits
+    calls: Calls
+    drain: Drain
+    journal: Journal | None
 
-        def protocol() -> asyncio.Protocol:
-            return Http(self.config, self.server_state, self.lifespan.state, strangers=self._strangers)
 
-        loop, tls_ = asyncio.get_running_loop(), self.config.ssl
-        handshake_s = patience.HEAD_S if tls_ else None
-        await loop.connect_accepted_socket(protocol, connection, ssl=tls_, ssl_handshake_timeout=handshake_s)
+def _wire(settings: Settings, gateway: Gateway | None, keys: Keys, catalog: Catalog, compute: LocalCompute) -> _House:
+    admission = Admission(compute.strain, most=settings.max_sessions)
+    sessions = gateway or OpenSessions(settings.max_sessions_per_address)
+    limits = Limits(Store(settings.data_folder), admission=admission, sessions=sessions)
+    journal = journal_of(settings, gateway)
+    lives = Lives(settings.resume_seconds, heard=journal is not None)
+    records = Records(settings.resume_seconds)
+    # The journal comes first: it may withhold what the others see.
+    begin = [records.begin] if journal is None else [partial(Recorder, journal), records.begin]
+    calls = Calls(
+        keys=keys,
+        find_model=catalog.find,
+        compute=compute,
+        lifetime_s=settings.max_session_minutes * 60.0,
+        idle_s=settings.max_idle_minutes and settings.max_idle_minutes * 60.0,
+        limits=limits,
+        network=lambda: _network(settings),
+        loopback=not settings.open_to_strangers,
+        any_origin=settings.allow_anonymous,
+        session_model=settings.session_model,
+        logs=EventLogs(settings.event_log and settings.event_log.expanduser()),
+        mint_id=gateway.new_id if gateway else new_id,
+        witnesses=Witnesses(*begin),
+    )
+    drain = Drain(
+        keys,
+        limits,
+        lives,
+        calls,
+        seconds=settings.drain_seconds,
+        tell_others=gateway.tell_draining if gateway else None,
+    )
+    if gateway is not None:
+        gateway.drain = drain.set
+    transcripts = Transcripts(
+        keys, records, lives, journal.store if journal else None, any_origin=settings.allow_anonymous
+    )
+    app = build(settings, keys, catalog, compute, calls, drain, transcripts, lives=lives)
+    return _House(app, admission, limits, calls, drain, journal)
 
 
 @contextlib.asynccontextmanager
@@ -213,56 +249,28 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         memory=settings.models_memory_mb and settings.models_memory_mb * MEBIBYTE // settings.workers,
         options=settings.model_option_table(),
     )
-    admission = Admission(compute.strain, most=settings.max_sessions)
-    sessions = gateway or OpenSessions(settings.max_sessions_per_address)
-    limits = Limits(Store(settings.data_folder), admission=admission, sessions=sessions)
-    lives, records = Lives(settings.resume_seconds), Records(settings.resume_seconds)
-    calls = Calls(
-        keys=keys,
-        find_model=catalog.find,
-        compute=compute,
-        lifetime_s=settings.max_session_minutes * 60.0,
-        idle_s=settings.max_idle_minutes and settings.max_idle_minutes * 60.0,
-        limits=limits,
-        network=lambda: _network(settings),
-        loopback=not settings.open_to_strangers,
-        any_origin=settings.allow_anonymous,
-        session_model=settings.session_model,
-        logs=EventLogs(settings.event_log and settings.event_log.expanduser()),
-        mint_id=gateway.new_id if gateway else new_id,
-        witnesses=Witnesses(records.begin),
-    )
-    drain = Drain(
-        keys,
-        limits,
-        lives,
-        calls,
-        seconds=settings.drain_seconds,
-        tell_others=gateway.tell_draining if gateway else None,
-    )
-    if gateway is not None:
-        gateway.drain = drain.set
+    house = _wire(settings, gateway, keys, catalog, compute)
     listener = listen(settings) if gateway is None else None
-    transcripts = Transcripts(keys, records, lives, any_origin=settings.allow_anonymous)
-    app = build(settings, keys, catalog, compute, calls, drain, transcripts, lives=lives)
     try:
+        if house.journal is not None:
+            await asyncio.to_thread(house.journal.start)
         await compute.start(*catalog.engines())
-        whole = around(relay.between(app, gateway) if gateway else app, settings, keys)
-        server = _Server(_uvicorn(whole, settings, certificate))
+        whole = around(relay.between(house.app, gateway) if gateway else house.app, settings, keys)
+        server = Server(configured_as(whole, settings, certificate))
         serving = asyncio.create_task(server.serve(sockets=[]))
-        beside = [asyncio.create_task(admission.watch()), asyncio.create_task(compute.keep_within_memory())]
+        beside = [asyncio.create_task(house.admission.watch()), asyncio.create_task(compute.keep_within_memory())]
         try:
             while not server.started:
                 if serving.done():
                     serving.result()
                 await asyncio.sleep(0.01)
             if gateway is not None:
-                beside.append(asyncio.create_task(_join(gateway, server, app, calls)))
+                beside.append(asyncio.create_task(_join(gateway, server, house)))
             if listener is not None:
                 beside.append(asyncio.create_task(door.keep(listener, server.adopt)))
             yield url_of(settings, listener) if listener else ""
         finally:
-            await drain.run()
+            await house.drain.run()
             if gateway is not None:
                 gateway.leave_service()
             server.should_exit = True
@@ -275,36 +283,17 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
     finally:
         if listener is not None:
             listener.close()
-        await limits.stop()
+        await house.limits.stop()
+        if house.journal is not None:
+            await asyncio.to_thread(house.journal.stop)
         await asyncio.to_thread(compute.stop)
 
 
-async def _join(gateway: Gateway, server: _Server, app: ASGIApp, calls: Calls) -> None:
+async def _join(gateway: Gateway, server: Server, house: _House) -> None:
     def how_many() -> int:
-        return len(server.server_state.connections) + calls.how_many
+        return len(server.server_state.connections) + house.calls.how_many
 
-    await gateway.serve(server.adopt, lambda stream: relay.answer(app, stream), how_many)
-
-
-def _uvicorn(app: ASGIApp, settings: Settings, certificate: tls.Certificate | None) -> uvicorn.Config:
-    proxies = addresses.proxies(settings.forwarded_allow_ips)
-    return uvicorn.Config(
-        app,
-        http=Http,
-        ws=reading.Reader,
-        ws_max_size=MAX_FRAME_BYTES,
-        # A client whom we keep waiting cannot answer: its pong lies behind the audio that is not read yet.
-        ws_ping_timeout=None,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
-        timeout_graceful_shutdown=5,
-        ssl_certfile=certificate.chain if certificate else None,
-        ssl_keyfile=certificate.key if certificate else None,
-    )
+    await gateway.serve(server.adopt, lambda stream: relay.answer(house.app, stream), how_many)
 
 
 def check(settings: Settings, keys: Keys) -> tls.Certificate | None:
@@ -352,25 +341,3 @@ def _check_session_model(name: str) -> None:
             f"--session-model {name}: no model of a realtime session. Expected a name such as gpt-realtime or "
             "gpt-4o-realtime-preview; a model that transcribes goes into --transcription-model."
         )
-
-
-def listen(settings: Settings) -> socket.socket:
-    """Raises OperatorError if the port cannot be had."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-    except OSError as error:
-        other = "another --port, or HARK_PORT" if error.errno == errno.EADDRINUSE else "another --host, or HARK_HOST"
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-        raise OperatorError(f"Cannot listen on {settings.host}:{settings.port}: {why}. Try {other}.") from error
-    # asyncio sets this only on sockets that name their protocol; without it an event can wait 40 ms for an ack.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # the pings of a peer that is gone without a word go unacknowledged
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_S * 1000)
-    return listener
-
-
-def url_of(settings: Settings, listener: socket.socket) -> str:
-    host, port = settings.host, listener.getsockname()[1]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http{'s' if settings.tls else ''}://{shown}:{port}"

@@ -151,6 +151,12 @@ class Settings(BaseSettings):
         default=None,
         description="Folder for a log of each connection's events, transcripts included, for hark doctor --log.",
     )
+    journal: Path | None = Field(
+        default=None, description="Folder for a journal of transcripts, written before they are sent. Default: none."
+    )
+    journal_days: int | None = Field(
+        default=None, ge=1, description="Days that the journal keeps a transcript. Default: until it is deleted."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What goes to the log.")
 
     @property
@@ -252,6 +258,8 @@ class Settings(BaseSettings):
             )
         if bool(self.tls_cert) != bool(self.tls_key) or (self.tls_cert and self.tls_self_signed):
             raise OperatorError("Expected --tls-cert and --tls-key together, or --tls-self-signed alone, or no TLS.")
+        if self.journal_days is not None and self.journal is None:
+            raise OperatorError("--journal-days says how long a journal is kept, and there is none. Set --journal too.")
         self.webrtc_port_range()
         self.webrtc_addresses()
         for name, url in (("stun", self.webrtc_stun), ("turn", self.webrtc_turn)):

@@ -14,6 +14,7 @@ Rule: every error says what was expected, what came, and what to do, and carries
     │   └── MediaTypeError    … or in a form that cannot be read
     ├── OperatorError    the person who runs Hark set something wrong, or a file is missing
     ├── ModelError       a model could not be loaded, or failed on a request
+    ├── JournalError     what has to be written down before it is told could not be
     └── InternalError    our own defect
 """
 
@@ -116,6 +117,12 @@ class ModelError(HarkError):
 
     status = 503
     lasting = False
+
+
+class JournalError(HarkError):
+    """A transcript that could not be written to the journal, and so is not told. Later ones may be."""
+
+    status = 503
 
 
 class InternalError(HarkError):

@@ -13,7 +13,7 @@ from hark.cli.main import main
         ("serve --log-level loud", 2, "--log-level: input should be 'debug', 'info', 'warning' or 'error'"),
         ("serve --prot 1", 2, "Unknown option: --prot. Did you mean --port?"),
         ("serve stray", 2, "stray"),
-        ("bogus", 2, "Available commands: serve, transcribe, pull, models, keys, doctor, bench."),
+        ("bogus", 2, "Available commands: serve, transcribe, pull, models, keys, journal, doctor, bench."),
         ("transcribe", 2, "FILE requires an argument"),
         ("pull nothing-like-it", 1, "Expected: moonshine-tiny-en, silero-vad, smart-turn, samples"),
         ("serve --host 0.0.0.0", 1, "Set one with --api-key or HARK_API_KEY"),

@@ -7,11 +7,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from calling import Caller
-from hark.app import MAX_FRAME_BYTES
 from hark.core.messages import AudioCleared
 from hark.edge import call, sideband
 from hark.edge.eventlog import EventLog
 from hark.edge.forms import MAX_FIELD_BYTES, MAX_FIELDS, MAX_REST_BYTES
+from hark.edge.server import MAX_FRAME_BYTES
 from hark.protocol.uploads import MAX_SPEAKERS
 from hark.protocol.wire import MAX_ITEM_BYTES, MAX_UPDATE_CHARACTERS
 from serving import PATIENCE_S

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from hark.core.messages import AudioCleared, AudioCommitted
-from hark.edge.witness import Audience, Opened, Witnesses
+from hark.core.messages import AudioCleared, AudioCommitted, TranscriptCompleted, TranscriptFailed, Usage
+from hark.edge.witness import Audience, Opened, Withheld, Witnesses
+from hark.errors import JournalError
 
 
 class Notes:
@@ -51,3 +52,20 @@ def test_what_is_not_written_down_is_not_told():
     with pytest.raises(OSError, match="no space"):
         asyncio.run(Audience([Broken([])]).before(told.append)(AudioCleared()))
     assert told == []
+
+
+def test_what_one_withholds_is_told_as_failed():
+    class Strict(Notes):
+        async def saw(self, event):
+            await super().saw(event)
+            raise Withheld(error)
+
+    error, told, said = JournalError("No room.", code="journal_unavailable"), [], []
+
+    async def tell(event):
+        told.append(event)
+
+    completed = TranscriptCompleted("item_1", "word", Usage("tokens", 1, 1, 1, 1), 0, 1)
+    asyncio.run(Audience([Strict([]), Notes(said)]).before(tell)(completed))
+    assert told == [TranscriptFailed("item_1", error)]
+    assert said == [("saw", TranscriptFailed("item_1", error))]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hark.core.messages import Word
 from hark.protocol.subtitles import CUE_MS, LINE_CHARS, WRITERS, Spoken, cues, to_json, to_srt, to_vtt
 
 words = st.text(alphabet="abcdefg,.?! -<>&。，、", max_size=300)
@@ -106,3 +107,47 @@ def test_no_words_give_an_empty_file_of_the_format(suffix, empty):
 
 def test_no_words_give_json_without_turns():
     assert json.loads(to_json([], 1_000)) == {"text": "", "duration": 1.0, "turns": []}
+
+
+# ---- words with times
+
+
+timed = st.lists(
+    st.tuples(st.text("abc,.", min_size=1, max_size=12), st.integers(-200, 3_000), st.integers(0, 9_000)), max_size=60
+)
+
+
+def with_times(said):
+    """Words one after another, each some ms after the one before; a few overlap, as engines have it."""
+    at, found = 1_000, []
+    for text, gap, length in said:
+        at = max(0, at + gap)
+        found.append(Word(text, at, at + length))
+        at += length
+    return tuple(found)
+
+
+@given(timed, st.booleans())
+def test_cues_by_words_keep_their_limits_too(said, told):
+    words = with_times(said)
+    text = " ".join(word.text for word in words)
+    found = cues([Spoken(0, 5_000, text, words if told else ()), Spoken(5_000, 6_000, "after")])
+    assert all(0 < cue.end_ms - cue.start_ms <= CUE_MS for cue in found)
+    assert all(before.end_ms <= after.start_ms for before, after in pairwise(found))
+    assert " ".join(" ".join(cue.lines) for cue in found).split() == [*text.split(), "after"]
+
+
+def test_cues_begin_and_end_with_their_words():
+    words = (
+        Word("One,", 500, 800),
+        Word("two.", 5_000, 5_400),
+        Word("Three", 7_500, 7_900),
+        Word("four.", 12_000, 12_400),
+    )
+    turn = Spoken(400, 12_500, "One, two. Three four.", words)
+    assert [(cue.start_ms, cue.end_ms) for cue in cues([turn])] == [(500, 5_400), (7_500, 12_400)]
+
+
+def test_words_that_are_not_those_of_the_text_do_not_count():
+    turn = Spoken(0, 1_000, "one two", (Word("one", 300, 400),))
+    assert [(cue.start_ms, cue.end_ms) for cue in cues([turn])] == [(0, 1_000)]

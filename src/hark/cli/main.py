@@ -17,6 +17,7 @@ from rich.text import Text
 import hark
 from hark.cli.bench import bench_command
 from hark.cli.doctor import doctor_command
+from hark.cli.journal import journal_app
 from hark.cli.keys import keys_app
 from hark.cli.models import models_command
 from hark.cli.pull import pull_command
@@ -60,6 +61,7 @@ app.command(transcribe_command, name="transcribe")
 app.command(pull_command, name="pull")
 app.command(models_command, name="models")
 app.command(keys_app)
+app.command(journal_app)
 app.command(doctor_command, name="doctor")
 app.command(bench_command, name="bench")
 

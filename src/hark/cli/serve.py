@@ -89,6 +89,10 @@ async def _serve(settings: Settings, choice: Choice | None, *, self_check: bool)
             )
             if choice is not None:
                 console.print(f"[dim]{choice.name} is {choice.why}. --model takes another.[/]", soft_wrap=True)
+            if settings.journal is not None:
+                days = settings.journal_days
+                until = "until they are deleted" if days is None else f"for {days} days"
+                console.print(f"Transcripts are kept in {settings.journal}, {until}.", markup=False, soft_wrap=True)
             has_keys = keys_of(settings).required
             if not has_keys and not settings.open_to_strangers:
                 console.print("[dim]No key is set: only this machine and pages served from it may connect.[/]")

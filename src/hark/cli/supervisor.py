@@ -24,7 +24,7 @@ from typing import Final
 from msgspec import json
 from pydantic import SecretStr
 
-from hark.app import check, keys_of, listen, url_of
+from hark.app import check, keys_of
 from hark.auth.limits import Register
 from hark.config import Settings
 from hark.edge.channel import (
@@ -45,6 +45,7 @@ from hark.edge.channel import (
     Return,
 )
 from hark.edge.door import Door, most_connections
+from hark.edge.server import listen, url_of
 from hark.errors import OperatorError
 
 log = logging.getLogger("hark.serve")

@@ -182,7 +182,7 @@ class Calls:
                 judges_pace=False,  # packets say their rate
             )
             call_id = self.mint_id("rtc")
-            opened = Opened(session.id, "webrtc", who.key_id, choice.settings.model, call_id)
+            opened = Opened(session.id, "webrtc", who.key_id, choice.settings.model, call_id, who.name)
             call = Call(call_id, who, session, self._compute, self.witnesses.of(opened), idle_s=self._idle_s)
             kept = self.logs.begin(request, "webrtc")
             stack.callback(kept.close)

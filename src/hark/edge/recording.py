@@ -17,6 +17,7 @@ from msgspec import structs
 
 from hark.audio.files import probe, read_audio, stream_audio
 from hark.audio.formats import encode
+from hark.auth.principal import ANONYMOUS, Principal
 from hark.core.messages import AnyCommand, AppendAudio, Event, FinishSession, SessionView
 from hark.core.settings import AudioFormat, ModelCard, SessionSettings
 from hark.core.work import SAMPLE_RATE, Audio, Compute, to_ms
@@ -132,9 +133,9 @@ async def listen(
     charge: Charge = lambda samples: None,
     known_speakers: Sequence[Known] = (),
     witnesses: Witnesses | None = None,
-    key_id: str = "",
+    who: Principal = ANONYMOUS,
 ) -> None:
-    """The session that hears the recording, to its end; `charge` is the session's, and `key_id` says whose it is.
+    """The session that hears the recording, to its end; `charge` is the session's, and `who` sent it.
     Raises what ends it before; nothing of it goes on then."""
     view = SessionView(new_id("sess"), int(time.time()), structs.replace(settings, format=WIRE))
     now = asyncio.get_running_loop().time()
@@ -148,7 +149,7 @@ async def listen(
         live=False,
         known_speakers=known_speakers,
     )
-    audience = (witnesses or Witnesses()).of(Opened(view.id, "upload", key_id, settings.model))
+    audience = (witnesses or Witnesses()).of(Opened(view.id, "upload", who.key_id, settings.model, key_name=who.name))
     try:
         ended = await Pump(session, compute, tell=audience.before(tell)).run(recording.commands())
     finally:

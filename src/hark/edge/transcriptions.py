@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from hark.auth.keys import Keys
+from hark.auth.principal import Principal
 from hark.core.messages import Event, TranscriptFailed
 from hark.core.settings import Json, ModelCard
 from hark.core.work import Compute
@@ -83,7 +84,7 @@ class Transcriptions(Struct, frozen=True):
                 await _open(recording, upload)
                 meter.expect(recording.declared_samples)
                 known = [await asyncio.to_thread(read_reference, k.name, k.file) for k in upload.known_speakers]
-                job = _Job(upload, recording, self.compute, meter, tuple(known), self.witnesses, who.key_id)
+                job = _Job(upload, recording, self.compute, meter, tuple(known), self.witnesses, who)
                 if upload.stream and in_full:
                     return _EventStream(job, stack.pop_all())
                 heard = await _while_there(request.receive, job.run(_quietly))
@@ -109,7 +110,7 @@ class _Job(Struct, frozen=True):
     meter: Meter
     known_speakers: tuple[Known, ...]
     witnesses: Witnesses
-    key_id: str
+    who: Principal
 
     async def run(self, tell: Callable[[Json], Awaitable[None]]) -> Heard:
         """Hear the recording to its end; `tell` gets the frames of a stream."""
@@ -132,7 +133,7 @@ class _Job(Struct, frozen=True):
             charge=self.meter.charge,
             known_speakers=self.known_speakers,
             witnesses=self.witnesses,
-            key_id=self.key_id,
+            who=self.who,
         )
         return heard
 

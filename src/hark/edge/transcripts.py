@@ -6,6 +6,7 @@ is not there yet is told with its text so far.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,7 +19,10 @@ from hark.auth.keys import Keys
 from hark.edge import guard
 from hark.edge.lives import Lives
 from hark.edge.records import Heard, Record, Records
-from hark.errors import CallerError, NotFoundError
+from hark.edge.witness import Opened
+from hark.errors import CallerError, HarkError, NotFoundError
+from hark.journal.records import Transcript
+from hark.journal.store import Store
 from hark.protocol import answers, subtitles
 
 _BASES: Final = ("/v1/realtime", "/realtime", "/openai/v1/realtime", "/openai/realtime")
@@ -32,10 +36,15 @@ _FORMS: Final = ("json", *_WRITERS)
 
 
 class Transcripts:
-    def __init__(self, keys: Keys, records: Records, lives: Lives, *, any_origin: bool = False) -> None:
+    """`journal`: where sessions are found that are not in memory any more."""
+
+    def __init__(
+        self, keys: Keys, records: Records, lives: Lives, journal: Store | None = None, *, any_origin: bool = False
+    ) -> None:
         self._keys = keys
         self._records = records
         self._lives = lives
+        self._journal = journal
         self._any_origin = any_origin
 
     def routes(self) -> Sequence[Route]:
@@ -48,7 +57,7 @@ class Transcripts:
             message = f"Expected 'response_format' to be one of {', '.join(_FORMS)}; got '{form[:40]}'."
             raise CallerError(message, code="invalid_value", param="response_format")
         session_id = request.path_params["session_id"]
-        record = self._records.find(session_id, who.key_id)
+        record = await self._find(session_id, who.key_id)
         if record is None:
             message = (
                 f"There is no session '{session_id[:100]}' of this key, or it ended too long ago. Its id is that of "
@@ -66,6 +75,14 @@ class Transcripts:
         written = _WRITERS[form](turns, turns[-1].end_ms if turns else 0)
         return Response(written, media_type="text/plain", headers=headers)
 
+    async def _find(self, session_id: str, key_id: str) -> Record | None:
+        """From memory; from the journal what memory has not, or not whole."""
+        record = self._records.find(session_id, key_id)
+        if self._journal is None or (record is not None and record.complete):
+            return record
+        kept = await asyncio.to_thread(self._journal.find, session_id, key_id)
+        return record if kept is None else _recorded(kept)
+
     def _body(self, record: Record) -> answers.SessionTranscript:
         items = [_item(item) for item in record.items.values()]
         away = self._lives.is_away(record.session_id)
@@ -76,6 +93,19 @@ class Transcripts:
             items=items,
             complete=record.complete,
         )
+
+
+def _recorded(kept: Transcript) -> Record:
+    """A session of the journal."""
+    opened = Opened(kept.session.id, "websocket", kept.session.key_id, kept.session.model)
+    record = Record(opened, lambda record: None)
+    record.ended = True
+    for item in kept.items:
+        failure = None if item.failure is None else HarkError("This item has no transcript.", code=item.failure)
+        done = item.transcript is not None
+        heard = Heard(item.id, item.audio_start_ms, item.audio_end_ms, item.transcript or "", done, failure)
+        record.items[item.id] = heard
+    return record
 
 
 def _item(item: Heard) -> answers.HeardItem:

@@ -114,7 +114,7 @@ class Realtime(Struct, frozen=True):
         view = SessionView(self.mint_id("sess"), expires_at, choice.settings, self.session_model)
         request_id, kind = requests.id_of(websocket), choice.settings.kind
         log.info("%s opened: %s %s by %s (%s)", view.id, choice.dialect, kind, who.name, request_id)
-        opened = Opened(view.id, "websocket", who.key_id, choice.settings.model)
+        opened = Opened(view.id, "websocket", who.key_id, choice.settings.model, key_name=who.name)
         life = self.lives.new(who.key_id, choice.dialect, self.witnesses.of(opened))
         session = Session(
             view,

@@ -1,7 +1,8 @@
 """Who reads along: what happens in a session is shown to its witnesses before its client is told.
 
 Rule: a witness changes nothing and answers nothing. One that has to be sure of something first (that a transcript is
-written down) holds the event back until it is; one that raises ends the session as a fault of the server's.
+written down) holds the event back until it is. If it cannot be, it withholds the transcript: its item ends in `failed`
+then, in the same place of the order. One that raises anything else ends the session as a fault of the server's.
 """
 
 from __future__ import annotations
@@ -11,24 +12,35 @@ from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from hark.core.messages import Event
+from hark.core.messages import Event, TranscriptCompleted, TranscriptFailed
+from hark.errors import HarkError
 
 Transport: TypeAlias = Literal["websocket", "webrtc", "upload"]
 
 
 class Opened(Struct, frozen=True):
     """A session that begins. `key_id` as in Principal; `model` is the name that its client asked for, None for none;
-    `call_id` is that of a call."""
+    `call_id` is that of a call; `key_name` may stand in logs."""
 
     session_id: str
     transport: Transport
     key_id: str
     model: str | None
     call_id: str | None = None
+    key_name: str = ""
+
+
+class Withheld(Exception):  # noqa: N818
+    """A transcript shall not be told, for this reason."""
+
+    def __init__(self, error: HarkError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class Witness(Protocol):
-    async def saw(self, event: Event) -> None: ...
+    async def saw(self, event: Event) -> None:
+        """Raises Withheld, of a TranscriptCompleted only."""
 
     def gone(self) -> None:
         """The session is over, however it ended; no event follows."""
@@ -38,7 +50,8 @@ Begin: TypeAlias = Callable[[Opened], Witness | None]
 
 
 class Audience:
-    """The witnesses of one session, asked in their order."""
+    """The witnesses of one session, asked in their order. What one withholds those after it see as failed, so who may
+    withhold comes first."""
 
     def __init__(self, witnesses: Sequence[Witness] = ()) -> None:
         self._witnesses = witnesses
@@ -50,7 +63,11 @@ class Audience:
 
         async def told(event: Event) -> None:
             for witness in self._witnesses:
-                await witness.saw(event)
+                try:
+                    await witness.saw(event)
+                except Withheld as withheld:
+                    assert isinstance(event, TranscriptCompleted)
+                    event = TranscriptFailed(event.item_id, withheld.error)
             await tell(event)
 
         return told

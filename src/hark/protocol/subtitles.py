@@ -1,7 +1,8 @@
 """Turns -> text, SRT, WebVTT or JSON: pure writers, for the files that `hark transcribe` writes and for uploads.
 
 A turn is cut into cues that a reader can follow: at most two lines of 42 characters, on screen for at most 7 s, cut
-where a sentence ends, else at a comma, else between words. Its time is shared out by the number of characters.
+where a sentence ends, else at a comma, else between words. Its time is shared out by the number of characters, unless
+it is known when each word was said.
 
 Rule: cues never overlap and never go back, even where turns do. A transcript without words gives a valid, empty file.
 """
@@ -15,6 +16,8 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+
+from hark.core.messages import Word
 
 LINE_CHARS: Final = 42
 CUE_LINES: Final = 2
@@ -30,11 +33,13 @@ _EDGE: Final = 0.2
 
 
 class Spoken(Struct, frozen=True):
-    """A finished turn that has words, and where in the audio they were said."""
+    """A finished turn that has words, and where in the audio they were said. `timed`: the words of `text`, in its
+    order, and when each was said."""
 
     start_ms: int
     end_ms: int
     text: str
+    timed: tuple[Word, ...] = ()
 
 
 class Cue(Struct, frozen=True):
@@ -55,11 +60,28 @@ def cues(turns: Sequence[Spoken]) -> list[Cue]:
         duration = max(turn.end_ms - start, len(text))
         pieces = list(_pieces(text, CUE_MS * len(text) / duration))
         whole, before = sum(map(len, pieces)), 0
-        for piece in pieces:
+        said = _said(turn, pieces)
+        for number, piece in enumerate(pieces):
             begin, before = start + duration * before // whole, before + len(piece)
             end = start + duration * before // whole
+            if said:
+                begin = max(said[number][0], found[-1].end_ms if found else 0)
+                end = max(said[number][1], begin + 1)
             found.append(Cue(begin, min(end, begin + CUE_MS), _lines(piece)))
     return found
+
+
+def _said(turn: Spoken, pieces: Sequence[str]) -> list[tuple[int, int]] | None:
+    """When the first word of each piece began and its last one ended; None if the words are not those of the text."""
+    if "".join("".join(word.text.split()) for word in turn.timed) != "".join(turn.text.split()):
+        return None
+    of_letter = [word for word in turn.timed for _ in "".join(word.text.split())]
+    spans, before = [], 0
+    for piece in pieces:
+        letters = len("".join(piece.split()))
+        spans.append((of_letter[before].start_ms, of_letter[before + letters - 1].end_ms))
+        before += letters
+    return spans
 
 
 def to_text(turns: Sequence[Spoken], duration_ms: int) -> str:
