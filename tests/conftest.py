@@ -1,6 +1,9 @@
 """What tests of several floors share: servers that live as long as the test run, and recordings."""
 
+import logging
 import os
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -46,6 +49,19 @@ def serve():
 
     yield serving
     stop_all(servers)
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was():
+    """A command that is run in this process sets up the log of a process, and tests share theirs."""
+    root, hooks = logging.getLogger(), (sys.excepthook, sys.unraisablehook, threading.excepthook)
+    handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in ("", "hark")}
+    yield
+    if root.handlers != handlers:
+        root.handlers[:] = handlers
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
 
 
 @pytest.fixture

@@ -94,6 +94,21 @@ def test_a_transcript_is_there_when_its_client_has_it(journalled, store):
     until(lambda: (store.find(session_id).session.closed_at or 0) > began)
 
 
+def test_a_session_that_is_not_in_memory_any_more_is_read_from_the_journal(journalled, store):
+    server = journalled(resume_seconds=0)
+    with server.session() as wire:
+        session_id = wire.created["session"]["id"]
+        wire.hear("alpha", "bravo")
+        url = f"{server.url}/v1/realtime/sessions/{session_id}/transcript"
+        body = httpx.get(url).json()
+        assert (body["text"], body["complete"]) == ("alpha bravo", True)
+        assert body["items"][0] | {"id": ""} == {
+            "id": "", "status": "completed", "transcript": "alpha bravo", "start_ms": 0, "end_ms": 648,
+        }  # fmt: skip
+        assert httpx.get(url, params={"response_format": "text"}).text == "alpha bravo\n"
+    assert httpx.get(url.replace(session_id, "sess_none")).status_code == 404
+
+
 def test_whose_it_was_is_written_and_never_the_key(journalled, store, tmp_path):
     server = journalled()
     key = create_key(tmp_path / "data", "phone", time.time())
