@@ -82,6 +82,9 @@ audit-code: .clients/audit/.made  ## bandit over src/ and zizmor over .github/, 
 audit: .clients/audit/.made  ## that, and every lock against the databases of known flaws; UNREACHED=--unreached-ok where there are none
 	.clients/audit/bin/python requirements/audit.py all $(UNREACHED)
 
+test-deploy: dev  ## the image of deploy/Dockerfile, built and run without Docker (needs root and debootstrap)
+	$(BIN)/pytest tests/deploy/image
+
 format: $(VENV)/.dev  ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -115,4 +118,4 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help install run dev check audit-code audit test test-clients test-browser format lock accuracy denoise turns bench bench-page api-table clean
+.PHONY: help install run dev check audit-code audit test test-clients test-browser test-deploy format lock accuracy denoise turns bench bench-page api-table clean

@@ -61,10 +61,43 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "upstream_key": "k", "upstream_model": "m", "upstream_concurrency": "3", "upstream_timeout_s": "2.5",
         "upstream_partials": "true", "model_options": "toy_unit=minutes",
     }  # fmt: skip
-    assert given.keys() >= {name for name, field in Settings.model_fields.items() if field.description}
+    files = {"env_file", "api_key_file"}
+    assert given.keys() | files >= {name for name, field in Settings.model_fields.items() if field.description}
     for name, value in given.items():
         monkeypatch.setenv(f"HARK_{name.upper()}", value)
     assert Settings() == Settings(**given)
+
+
+def test_the_two_that_name_files_are_options_too(monkeypatch, tmp_path):
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    (tmp_path / "a.env").write_text("HARK_API_KEY_FILE=key\nHARK_PORT=4\nHARK_HOST=::1\n")
+    (tmp_path / ".env").write_text("HARK_PORT=1\nHARK_THREADS=1\n")
+    monkeypatch.setenv("HARK_ENV_FILE", "a.env")
+    monkeypatch.setenv("HARK_HOST", "127.0.0.2")
+    there = Settings()
+    assert (there.port, there.host, there.threads) == (4, "127.0.0.2", None), ".env counts no more"
+    assert there.api_key.get_secret_value() == KEY
+    (tmp_path / "b.env").write_text("HARK_PORT=5\n")
+    assert Settings(env_file="b.env").port == 5
+    assert Settings(env_file=None, port=6).port == 6
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"env_file": "none"}, "--env-file none cannot be read: No such file"),
+        ({"api_key_file": "none"}, "--api-key-file none cannot be read: No such file"),
+        ({"api_key_file": "binary"}, "--api-key-file binary cannot be read: it is no text in UTF-8"),
+        ({"api_key_file": "empty"}, "--api-key-file empty: expected a key; the file is empty"),
+        ({"api_key_file": "key", "api_key": KEY}, "Expected --api-key or --api-key-file; got both"),
+    ],
+)
+def test_files_that_hold_no_settings(tmp_path, given, message):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "key").write_text(KEY)
+    with pytest.raises(OperatorError, match=message):
+        Settings(**given)
 
 
 @pytest.mark.parametrize("name", ["port", "api_key", "models_dir", "threads", "log_level"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -38,6 +39,7 @@ from hark.edge.lives import Lives
 from hark.edge.models import Models
 from hark.edge.records import Records
 from hark.edge.reference import Reference
+from hark.edge.renewal import Apply, Front, Renewal
 from hark.edge.server import Server, configured_as, listen, url_of
 from hark.edge.transcriptions import Transcriptions
 from hark.edge.transcripts import Transcripts
@@ -47,7 +49,7 @@ from hark.errors import HarkError, OperatorError
 from hark.journal.store import Store as JournalStore
 from hark.journal.writer import Journal
 from hark.models import names
-from hark.models.catalog import Catalog, configured, installed
+from hark.models.catalog import Catalog, configured, installed, renamed
 from hark.models.pull import models_folder
 from hark.protocol.answers import Model
 from hark.protocol.sessions import answers_with_voice
@@ -149,12 +151,12 @@ def build(
     return calls.logs.around(Starlette(routes=routing, exception_handlers=handlers))
 
 
-def around(app: ASGIApp, settings: Settings, keys: Keys) -> ASGIApp:
+def around(app: ASGIApp, calls: Calls) -> ASGIApp:
     """`app` in its outermost layers, request ids and CORS, so that errors have them too."""
 
     def any_origin() -> bool:
         try:
-            return settings.allow_anonymous or keys.required
+            return calls.any_origin or calls.keys.required
         except OperatorError:  # the request meets it too, and tells of it
             return False
 
@@ -162,7 +164,7 @@ def around(app: ASGIApp, settings: Settings, keys: Keys) -> ASGIApp:
 
 
 def keys_of(settings: Settings) -> Keys:
-    return Keys(settings.api_key.get_secret_value() if settings.api_key else None, settings.data_folder)
+    return Keys(settings.own_key, settings.data_folder)
 
 
 def journal_of(settings: Settings, gateway: Gateway | None) -> Journal | None:
@@ -173,10 +175,44 @@ def journal_of(settings: Settings, gateway: Gateway | None) -> Journal | None:
     return Journal(JournalStore(settings.journal.expanduser()), keep_days=keep)
 
 
+class _Lasting(Struct, frozen=True):
+    """What lasts while settings change."""
+
+    keys: Keys
+    catalog: Catalog
+    compute: LocalCompute
+    calls: Calls
+    admission: Admission
+    others: tuple[Routed, ...]
+    lives: Lives
+
+    def build(self, settings: Settings, catalog: Catalog) -> ASGIApp:
+        return build(settings, self.keys, catalog, self.compute, self.calls, *self.others, lives=self.lives)
+
+    def prepare(self, settings: Settings, front: Front, served: ssl.SSLContext | None) -> Apply:
+        """All that can fail. Raises OperatorError."""
+        self.keys.keep_locked(settings.own_key)
+        certificate = check(settings, self.keys)
+        context = certificate.context() if certificate and served else None
+        catalog = renamed(self.catalog, settings)
+        app = self.build(settings, catalog)
+
+        def apply() -> None:
+            self.keys.change(settings.own_key)
+            self.admission.allow(settings.max_sessions)
+            self.calls.change(catalog.find, settings.max_session_minutes * 60.0, settings.session_model)
+            front.app = app
+            if context and served:
+                tls.exchange(served, context)
+
+        return apply
+
+
 class _House(Struct, frozen=True):
     """What a running server is made of, beside its models."""
 
-    app: ASGIApp
+    app: Front
+    lasting: _Lasting
     admission: Admission
     limits: Limits
     calls: Calls
@@ -221,17 +257,19 @@ def _wire(settings: Settings, gateway: Gateway | None, keys: Keys, catalog: Cata
     transcripts = Transcripts(
         keys, records, lives, journal.store if journal else None, any_origin=settings.allow_anonymous
     )
-    app = build(settings, keys, catalog, compute, calls, drain, transcripts, lives=lives)
-    return _House(app, admission, limits, calls, drain, journal)
+    lasting = _Lasting(keys, catalog, compute, calls, admission, (drain, transcripts), lives)
+    return _House(Front(lasting.build(settings, catalog)), lasting, admission, limits, calls, drain, journal)
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIterator[str]:
+async def running(
+    settings: Settings, gateway: Gateway | None = None, renewal: Renewal | None = None
+) -> AsyncIterator[str]:
     """Serve while the context lasts; yields the base URL, "http://127.0.0.1:8000". The models are loaded by then.
 
     With a `gateway`, this process is one of `settings.workers`: it listens to no port, gets its connections from there,
-    and has its share of the threads; there is no URL then. Raises OperatorError or ModelError if the options, the port,
-    the files or a model stand in the way.
+    and has its share of the threads; there is no URL then. `renewal` is told how to change settings. Raises
+    OperatorError or ModelError if the options, the port, the files or a model stand in the way.
     """
     keys = keys_of(settings)
     certificate = check(settings, keys)
@@ -255,7 +293,7 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
         if house.journal is not None:
             await asyncio.to_thread(house.journal.start)
         await compute.start(*catalog.engines())
-        whole = around(relay.between(house.app, gateway) if gateway else house.app, settings, keys)
+        whole = around(relay.between(house.app, gateway) if gateway else house.app, house.calls)
         server = Server(configured_as(whole, settings, certificate))
         serving = asyncio.create_task(server.serve(sockets=[]))
         beside = [asyncio.create_task(house.admission.watch()), asyncio.create_task(compute.keep_within_memory())]
@@ -268,6 +306,8 @@ async def running(settings: Settings, gateway: Gateway | None = None) -> AsyncIt
                 beside.append(asyncio.create_task(_join(gateway, server, house)))
             if listener is not None:
                 beside.append(asyncio.create_task(door.keep(listener, server.adopt)))
+            if renewal is not None:
+                renewal.attach(lambda anew: house.lasting.prepare(anew, house.app, server.config.ssl))
             yield url_of(settings, listener) if listener else ""
         finally:
             await house.drain.run()
@@ -316,7 +356,7 @@ def _certificate(settings: Settings) -> tls.Certificate | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     named = tls.Certificate(settings.tls_cert.expanduser(), settings.tls_key.expanduser())
-    named.check()
+    named.context()
     return named
 
 

@@ -9,12 +9,20 @@ from __future__ import annotations
 import os
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hark.errors import OperatorError
+
+# What a server that runs takes up by SIGHUP; all else is what it was started with.
+RELOADED: Final = frozenset(
+    {
+        "api_key", "api_key_file", "aliases", "transcription_model", "session_model",
+        "max_sessions", "max_session_minutes", "max_file_mb", "max_file_minutes", "tls_cert", "tls_key", "log_level",
+    }
+)  # fmt: skip
 
 
 class Settings(BaseSettings):
@@ -22,6 +30,9 @@ class Settings(BaseSettings):
         env_prefix="HARK_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
     )
 
+    env_file: Path | None = Field(
+        default=None, description="File with HARK_ variables, a line each, to read instead of .env."
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on. Any but loopback needs --api-key.")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     model: str = Field(
@@ -52,6 +63,9 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         default=None,
         description="Key that clients must send. Without one, anyone on this machine may connect, and nobody else.",
+    )
+    api_key_file: Path | None = Field(
+        default=None, description="File with that key: a secret of Docker, Kubernetes or systemd."
     )
     allow_anonymous: bool = Field(
         default=False,
@@ -158,6 +172,41 @@ class Settings(BaseSettings):
         default=None, ge=1, description="Days that the journal keeps a transcript. Default: until it is deleted."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What goes to the log.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The file that is named stands in for .env. Raises OperatorError if it cannot be read."""
+        if named := (env_settings() | init_settings()).get("env_file"):
+            path = Path(named).expanduser()
+            read_file("--env-file", path)
+            dotenv_settings = DotEnvSettingsSource(settings_cls, env_file=path)
+        return init_settings, env_settings, dotenv_settings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_key(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The key of `api_key_file` is `api_key`'s value. Raises OperatorError if it cannot be had."""
+        named = given.get("api_key_file")
+        if not named:
+            return given
+        if given.get("api_key"):
+            raise OperatorError("Expected --api-key or --api-key-file; got both. Leave one out.")
+        key = read_file("--api-key-file", path := Path(named).expanduser()).strip()
+        if not key:
+            raise OperatorError(f"--api-key-file {path}: expected a key; the file is empty. Write one into it.")
+        return given | {"api_key": key}
+
+    @property
+    def own_key(self) -> str | None:
+        """The one key that the settings hold."""
+        return self.api_key.get_secret_value() if self.api_key else None
 
     @property
     def open_to_strangers(self) -> bool:
@@ -271,6 +320,15 @@ class Settings(BaseSettings):
                 "HARK_API_KEY, make one with hark keys create, or say --allow-anonymous if everyone who can reach this "
                 "address may use the server."
             )
+
+
+def read_file(option: str, path: Path) -> str:
+    """Its text. Raises OperatorError."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or "it is no text in UTF-8"
+        raise OperatorError(f"{option} {path} cannot be read: {why}. Name a file that this user may read.") from error
 
 
 def _sendable(key: str) -> bool:

@@ -47,6 +47,17 @@ class Keys:
         self._required = self._required or self._store.has_keys()
         return self._required
 
+    def keep_locked(self, key: str | None) -> None:
+        """Raises OperatorError if a server that asks for a key would ask for none with this one: a file that is empty
+        for a moment must not open it."""
+        if self.required and not key and not self._store.has_keys():
+            raise OperatorError("They hold no key, and this server asks for one. Restart it to serve without.")
+
+    def change(self, key: str | None) -> None:
+        """Another one key, or none. Client secrets of the former one end with it; what is open goes on."""
+        self._key = key.encode() if key else None
+        self._required = self._required or self._key is not None
+
     def admit(self, credentials: Sequence[str]) -> Principal:
         """Whoever sent these. Raises AuthError."""
         required, faults = self.required, list[AuthError]()

@@ -75,6 +75,10 @@ class Register:
         self._most_per_address = most_per_address
         self._open = defaultdict[int, _Open](_Open)
 
+    def allow(self, most: int | None) -> None:
+        """From now on. More may be open than that; none of them is touched."""
+        self._most = most
+
     def enter(self, gateway: int, key_id: str, address: str, most: int | None) -> Refusal:
         """Whose limit stands against one more of this key, which may have `most`, and this address; "" if none does,
         and it counts."""

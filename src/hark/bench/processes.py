@@ -79,7 +79,7 @@ async def serving(
         *program, "serve", "--port", "0", "--log-level", "error", *arguments,
         stdout=asyncio.subprocess.PIPE,
         env={"HARK_MAX_SESSIONS": "100000", **os.environ, **(environment or {})}
-        | {"HARK_API_KEY": key, "PYTHONUNBUFFERED": "1"},
+        | {"HARK_API_KEY": key, "HARK_API_KEY_FILE": "", "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     try:
         yield Running(await _address(process), key, process.pid)

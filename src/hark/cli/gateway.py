@@ -1,7 +1,8 @@
 """One of the gateway processes of `hark serve --workers N`: what the supervisor starts.
 
 Rule: it ends when the supervisor does, however that ended: its standard input is a pipe that nobody else holds open.
-Ctrl-C at a terminal reaches it too, and means nothing here; the supervisor says when to stop.
+Ctrl-C at a terminal reaches it too, and means nothing here; nor does SIGHUP. The supervisor says when to stop, and what
+has changed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hark.app import running
 from hark.cli.serve import collect_seldom, hush_sessions, loop_factory, set_up_log, until_signal
 from hark.config import Settings
 from hark.edge.gateway import Gateway
+from hark.edge.renewal import Renewal
 from hark.errors import HarkError
 
 log = logging.getLogger("hark.serve")
@@ -39,7 +41,8 @@ class Order(Struct, frozen=True):
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
     line = sys.stdin.buffer.readline()
     if not line:
         return  # the supervisor is gone already
@@ -61,13 +64,32 @@ def _live_with_supervisor(patience_s: float) -> None:
 
 
 async def _serve(order: Order, settings: Settings) -> None:
+    renewal = Renewal()
     with until_signal(signal.SIGTERM) as stop:
-        gateway = Gateway(order.index, socket.socket(fileno=order.channel), lost=stop.set, quiet=hush_sessions)
+        gateway = Gateway(
+            order.index,
+            socket.socket(fileno=order.channel),
+            lost=stop.set,
+            quiet=hush_sessions,
+            renew=lambda values, apply: _renew(renewal, Settings(**values), apply=apply),
+        )
         try:
-            async with running(settings, gateway):
+            async with running(settings, gateway, renewal):
                 collect_seldom()
                 await stop.wait()
         except HarkError as error:
             gateway.fail(error.message)
         finally:
             await gateway.stop()
+
+
+def _renew(renewal: Renewal, settings: Settings, *, apply: bool) -> str:
+    """What stands against these settings; if nothing does and that is wanted, they are served with."""
+    try:
+        change = renewal.prepare(settings)
+    except HarkError as error:
+        return error.message
+    if apply:
+        change()
+        logging.getLogger().setLevel(settings.log_level.upper())
+    return ""

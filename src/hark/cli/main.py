@@ -24,13 +24,17 @@ from hark.cli.pull import pull_command
 from hark.cli.serve import serve_command
 from hark.cli.transcribe import transcribe_command
 from hark.config import Settings
-from hark.errors import HarkError
+from hark.errors import HarkError, OperatorError
 
 
 def _one_line(error: CycloptsError) -> Text:
     """What the command line has wrong, in the form of every other complaint."""
+    return _complaint(_told(error))
+
+
+def _told(error: CycloptsError) -> str:
     cause = error.__cause__
-    return _complaint(_option(cause, "--", "-") if isinstance(cause, ValidationError) else str(error))
+    return _option(cause, "--", "-") if isinstance(cause, ValidationError) else str(error)
 
 
 app = App(
@@ -47,14 +51,26 @@ Options = Annotated[Settings | None, Parameter(name="*")]
 def serve(*, settings: Options = None, self_check: bool = False) -> None:
     """Serve the realtime API until Ctrl-C.
 
-    Every option can also be set in the environment or in a file named .env, as HARK_PORT for --port.
+    Every option can also be set in the environment or in a file named .env, as HARK_PORT for --port. SIGHUP lets a
+    running server read keys, limits and certificates anew.
 
     Parameters
     ----------
     self_check:
         Transcribe a sample through the server's own WebSocket first, and say how to connect.
     """
-    serve_command(settings or Settings(), self_check=self_check)
+    serve_command(settings or Settings(), self_check=self_check, read=_read_anew)
+
+
+def _read_anew() -> Settings:
+    """The settings of the command that runs, with files as they are now. Raises OperatorError."""
+    try:
+        _, bound, _ = app.parse_args(sys.argv[1:], print_error=False, exit_on_error=False)
+        return bound.arguments.get("settings") or Settings()
+    except CycloptsError as error:
+        raise OperatorError(_told(error)) from error
+    except ValidationError as error:
+        raise OperatorError(_option(error, "HARK_", "_")) from error
 
 
 app.command(transcribe_command, name="transcribe")

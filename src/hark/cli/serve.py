@@ -11,7 +11,7 @@ import gc
 import logging
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import FrameType
 
 from pydantic import SecretStr
@@ -20,10 +20,12 @@ from rich.console import Console
 from hark import discreet
 from hark.app import keys_of, running
 from hark.cli.pull import pull_command
+from hark.cli.reload import Reload, hangups
 from hark.cli.selfcheck import self_check_at
 from hark.cli.supervisor import supervised
 from hark.config import Settings
 from hark.edge.door import allow_descriptors
+from hark.edge.renewal import Renewal
 from hark.errors import HarkError
 from hark.models.catalog import configured, installed
 from hark.models.choice import Choice
@@ -32,8 +34,10 @@ from hark.models.pull import missing, models_folder
 log = logging.getLogger("hark.serve")
 
 
-def serve_command(settings: Settings, *, self_check: bool) -> None:
-    """Serve until a signal. Raises HarkError if the server cannot start."""
+def serve_command(settings: Settings, *, self_check: bool, read: Callable[[], Settings] = Settings) -> None:
+    """Serve until a signal. `read` gives the settings anew, as they are then. Raises HarkError if the server cannot
+    start."""
+    given = settings
     set_up_log(settings)
     allow_descriptors()
     has_keys = keys_of(settings).required
@@ -48,7 +52,7 @@ def serve_command(settings: Settings, *, self_check: bool) -> None:
     pull_if_possible(catalog.optional_files(), settings)
     # A supervisor starts processes, for which asyncio's own loop is the plain way.
     with asyncio.Runner(loop_factory=loop_factory() if settings.workers == 1 else None) as runner:
-        runner.run(_serve(settings, catalog.choice, self_check=self_check))
+        runner.run(_serve(settings, catalog.choice, Reload(read, given, settings), self_check=self_check))
 
 
 def set_up_log(settings: Settings, gateway: int | None = None) -> None:
@@ -78,10 +82,11 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings, choice: Choice | None, *, self_check: bool) -> None:
+async def _serve(settings: Settings, choice: Choice | None, reload: Reload, *, self_check: bool) -> None:
     console = Console(highlight=False)
-    with until_signal(signal.SIGINT, signal.SIGTERM) as stop:
-        async with _opened(settings) as (url, hush):
+    with until_signal(signal.SIGINT, signal.SIGTERM) as stop, hangups(stop) as hangup:
+        async with _opened(settings) as (url, hush, take):
+            reloading = asyncio.create_task(reload.serve(hangup, take))
             several = f", {settings.workers} workers" if settings.workers > 1 else ""
             console.print(
                 f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}{several}. Ctrl-C stops it.",
@@ -100,22 +105,31 @@ async def _serve(settings: Settings, choice: Choice | None, *, self_check: bool)
                 console.print("[yellow]No key is set, and other machines may connect: anyone who can may use it.[/]")
             checking = asyncio.create_task(_check(url, settings, console, hush)) if self_check else None
             await stop.wait()
-            if checking is not None:
-                checking.cancel()
-                await asyncio.gather(checking, return_exceptions=True)
+            beside = [reloading, *([checking] if checking else [])]
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             console.print("\nStopping.")
 
 
 @contextlib.asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[str, Callable[[bool], None]]]:
-    """The base URL of the server, in this process or in several, and how to hush what is logged of its sessions."""
+async def _opened(
+    settings: Settings,
+) -> AsyncIterator[tuple[str, Callable[[bool], None], Callable[[Settings], Awaitable[None]]]]:
+    """The base URL of the server, in this process or in several, how to hush what is logged of its sessions, and how to
+    change what it is set to."""
     if settings.workers > 1:
         async with supervised(settings) as supervisor:
-            yield supervisor.url, supervisor.hush
-    else:
-        async with running(settings) as url:
-            collect_seldom()
-            yield url, hush_sessions
+            yield supervisor.url, supervisor.hush, supervisor.renew
+        return
+    renewal = Renewal()
+
+    async def take(anew: Settings) -> None:
+        renewal.prepare(anew)()
+
+    async with running(settings, renewal=renewal) as url:
+        collect_seldom()
+        yield url, hush_sessions, take
 
 
 def hush_sessions(on: bool) -> None:

@@ -19,13 +19,13 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from msgspec import json
-from pydantic import SecretStr
 
 from hark.app import check, keys_of
 from hark.auth.limits import Register
+from hark.cli.reload import plain
 from hark.config import Settings
 from hark.edge.channel import (
     Answer,
@@ -41,6 +41,8 @@ from hark.edge.channel import (
     Pass,
     Quiet,
     Ready,
+    Renew,
+    Renewed,
     Request,
     Return,
 )
@@ -59,6 +61,8 @@ SOUND_S: Final = 60.0
 STOP_S: Final = 20.0
 # Connections on their way to one gateway.
 MOST_CARRIED: Final = 64
+# For a gateway to say whether it can serve with settings that were read anew.
+RENEW_S: Final = 20.0
 
 
 class _Gateway:
@@ -123,6 +127,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
         self._handing: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._renewing: dict[int, asyncio.Future[str]] = {}
 
     async def start(self) -> None:
         """Raises OperatorError if a gateway cannot start."""
@@ -157,6 +162,41 @@ class Supervisor:
         """Whether the gateways shall leave out of the log what becomes of sessions."""
         for gateway in self._gateways.values():
             gateway.channel.send(Quiet(on))
+
+    async def renew(self, settings: Settings) -> None:
+        """Serve with these settings. Raises OperatorError where any gateway cannot, and then none does."""
+        keys_of(self._settings).keep_locked(settings.own_key)
+        check(settings, keys_of(settings))  # which makes the certificate anew that a server makes for itself
+        values = plain(settings)
+        failures = await asyncio.gather(
+            *(self._renew(each, values, apply=False) for each in self._gateways.values() if each.ready)
+        )
+        if failure := next(filter(None, failures), ""):
+            raise OperatorError(failure)
+        self._settings = settings  # those of gateways that start from now on
+        self._register.allow(settings.max_sessions)
+        for failure in await asyncio.gather(
+            *(self._renew(each, values, apply=True) for each in self._gateways.values())
+        ):
+            if failure:
+                log.error("a gateway goes on with the former settings: %s", failure)
+
+    async def _renew(self, gateway: _Gateway, values: dict[str, object], *, apply: bool) -> str:
+        """What the gateway has against it. One that ends has nothing: the next one starts with what is in force."""
+        number = next(self._numbers)
+        reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._renewing[number] = reply
+        gateway.channel.send(Renew(number, values, apply))
+        ended = asyncio.create_task(gateway.process.wait())
+        try:
+            either: set[asyncio.Future[Any]] = {reply, ended}
+            await asyncio.wait(either, timeout=RENEW_S, return_when=asyncio.FIRST_COMPLETED)
+            if reply.done():
+                return await reply
+            return "" if ended.done() else f"gateway {gateway.index} did not answer within {RENEW_S:.0f} s."
+        finally:
+            ended.cancel()
+            del self._renewing[number]
 
     # ---- processes -----------------------------------------------------------------------------------------------
 
@@ -212,7 +252,7 @@ class Supervisor:
         )
         self._gateways[index] = gateway
         assert process.stdin is not None
-        order = {"index": index, "channel": channel, "settings": _plain(self._settings)}
+        order = {"index": index, "channel": channel, "settings": plain(self._settings)}
         process.stdin.write(json.encode(order) + b"\n")  # and it stays open: its end is ours
         return gateway
 
@@ -295,6 +335,8 @@ class Supervisor:
             case Draining():
                 for each in self._gateways.values():
                     each.channel.send(message)
+            case Renewed(number, failure) if number in self._renewing:
+                self._renewing[number].set_result(failure)
             case Return() if came is not None:
                 self._again(came)
             case Pass(to) if came is not None:
@@ -313,14 +355,3 @@ class Supervisor:
 
 def _how(code: int) -> str:
     return f"by signal {-code}" if code < 0 else f"with exit code {code}"
-
-
-def _plain(settings: Settings) -> dict[str, object]:
-    """The options as JSON can hold them, keys and passwords included: they go through a pipe."""
-    values = {name: getattr(settings, name) for name in type(settings).model_fields}
-    for name, value in values.items():
-        if isinstance(value, SecretStr):
-            values[name] = value.get_secret_value()
-        elif value is not None and not isinstance(value, str | int | bool):
-            values[name] = str(value)
-    return values

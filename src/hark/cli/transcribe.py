@@ -122,7 +122,7 @@ async def _server(url: str | None, api_key: str | None) -> AsyncIterator[tuple[s
         yield url, api_key or (set_key.get_secret_value() if set_key else None)
         return
     own = secrets.token_hex(16)  # nobody else has business with this server
-    async with running(Settings(host="127.0.0.1", port=0, api_key=SecretStr(own))) as address:
+    async with running(Settings(host="127.0.0.1", port=0, api_key=SecretStr(own), api_key_file=None)) as address:
         yield address, own
 
 

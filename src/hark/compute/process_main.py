@@ -1,9 +1,9 @@
 """The process that runs an engine: `python -m hark.compute.process_main FD`, started by process.py and by nobody else.
 
-Rule: it lives as long as the socket it was given. A terminal's Ctrl-C and a service manager's SIGTERM reach it too, and
-are left to the server, which may want the last transcripts. It steps back for the server: the loop that carries all
-sessions needs its core at once, an engine needs many for long. And if memory runs out, it is the one to go, for the
-server starts another and loses nothing.
+Rule: it lives as long as the socket it was given. A terminal's Ctrl-C, its end, and a service manager's SIGTERM reach
+it too, and are left to the server, which may want the last transcripts. It steps back for the server: the loop that
+carries all sessions needs its core at once, an engine needs many for long. And if memory runs out, it is the one to go,
+for the server starts another and loses nothing.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ log = logging.getLogger("hark.compute")
 
 
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     os.dup2(2, 1)  # libraries that print must not disturb what the server prints
     _step_back()
     with socket.socket(fileno=int(sys.argv[1])) as wire, contextlib.suppress(EOFError, OSError):

@@ -69,6 +69,10 @@ class Admission:
         if live:
             self._young.append(self._clock())
 
+    def allow(self, most: int | None) -> None:
+        """From now on. More may be open than that; none of them is touched."""
+        self._most = most
+
     def leave(self) -> None:
         self._open -= 1
 

@@ -92,6 +92,12 @@ class Calls:
         self._calls: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
+    def change(self, find_model: FindModel, lifetime_s: float, session_model: str) -> None:
+        """For calls that are made from now on."""
+        self._find_model = find_model
+        self._lifetime_s = lifetime_s
+        self._session_model = session_model
+
     def routes(self) -> Sequence[Route]:
         return [
             *(Route(path + slash, self.offer, methods=["POST"]) for path in PATHS for slash in ("", "/")),

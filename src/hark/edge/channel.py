@@ -16,7 +16,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.msgpack import Decoder, Encoder
@@ -111,6 +111,21 @@ class Quiet(Struct, tag=True, frozen=True):
     on: bool
 
 
+class Renew(Struct, tag=True, frozen=True):
+    """From the supervisor: settings that were read anew, to be looked at, or, with `apply`, to be served with."""
+
+    number: int
+    settings: dict[str, Any]
+    apply: bool
+
+
+class Renewed(Struct, tag=True, frozen=True):
+    """From a gateway, to a Renew of this number: what stands against it, if anything does."""
+
+    number: int
+    failure: str
+
+
 Message: TypeAlias = (
     Taken
     | Ready
@@ -126,6 +141,8 @@ Message: TypeAlias = (
     | Answer
     | Quiet
     | Draining
+    | Renew
+    | Renewed
 )
 _WITH_SOCKET: Final = (Pass, Return, Connection, Request)
 

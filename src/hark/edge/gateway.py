@@ -14,7 +14,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from itertools import count
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from hark.auth.limits import Refusal, too_many, too_many_from_address
 from hark.auth.principal import Principal
@@ -33,6 +33,8 @@ from hark.edge.channel import (
     Pass,
     Quiet,
     Ready,
+    Renew,
+    Renewed,
     Request,
     Return,
 )
@@ -51,14 +53,22 @@ _Asked: TypeAlias = tuple[asyncio.Future[tuple[Refusal, int]], Left]
 
 class Gateway:
     """The gateway number `index` at its `end` of the channel. `lost`: the supervisor is gone; `quiet`: it wants the log
-    to leave out what becomes of sessions, or not any more."""
+    to leave out what becomes of sessions, or not any more; `renew`: it has read settings anew, to be looked at or, if
+    True, applied; gives what stands against that."""
 
     def __init__(
-        self, index: int, end: socket.socket, *, lost: Callable[[], None], quiet: Callable[[bool], None]
+        self,
+        index: int,
+        end: socket.socket,
+        *,
+        lost: Callable[[], None],
+        quiet: Callable[[bool], None],
+        renew: Callable[[dict[str, Any], bool], str],
     ) -> None:
         self.index = index
         self._tell_lost = lost
         self._quiet = quiet
+        self._renew = renew
         self._channel = Channel(end, self._hear, self._lose)
         self._numbers = count()
         self._asked: dict[int, _Asked] = {}
@@ -129,6 +139,8 @@ class Gateway:
                 self._quiet(on)
             case Draining(on) if self.drain is not None:
                 self.drain(on)
+            case Renew(number, settings, apply):
+                self._channel.send(Renewed(number, self._renew(settings, apply)))
             case _:
                 pass
 

@@ -37,16 +37,28 @@ class Certificate(Struct, frozen=True):
     chain: Path
     key: Path
 
-    def check(self) -> None:
-        """Raises OperatorError if they cannot be served with."""
+    def context(self) -> ssl.SSLContext:
+        """They, as they are now. Raises OperatorError if they cannot be served with."""
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.chain, self.key)
+            made.load_cert_chain(self.chain, self.key)
         except (OSError, ssl.SSLError) as error:
             why = error.strerror or str(error)
             raise OperatorError(
                 f"--tls-cert {self.chain} and --tls-key {self.key} cannot be used: {why}. Expected two PEM files, the "
                 "certificate with its chain and the key that goes with it, without a passphrase."
             ) from error
+        return made
+
+
+def exchange(served: ssl.SSLContext, made: ssl.SSLContext) -> None:
+    """Whoever connects to `served` from now on gets the certificate of `made`, whole: loading files into a context that
+    serves would leave it with half of a pair if the second of them were bad."""
+
+    def choose(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        connection.context = made
+
+    served.sni_callback = choose  # which is asked of clients that name no server too
 
 
 def own_path(folder: Path) -> Path:
@@ -80,7 +92,7 @@ def _serves(made: Certificate, names: set[str]) -> bool:
     from cryptography import x509  # noqa: PLC0415 - a server without TLS has no use for it
 
     try:
-        made.check()
+        made.context()
         found = x509.load_pem_x509_certificate(made.chain.read_bytes())
     except (OperatorError, OSError, ValueError):
         return False

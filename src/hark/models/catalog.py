@@ -21,7 +21,7 @@ from hark.errors import OperatorError
 from hark.models.base import EngineModel, JudgeModel, Model, ModelSpec, Options, ScorerModel, SpeakerModel, Suits
 from hark.models.choice import AUTO, Candidate, Choice, chosen
 from hark.models.names import OPENAI_NAMES, SESSION_NAMES, created, owner
-from hark.models.pull import models_folder
+from hark.models.pull import missing, models_folder
 from hark.models.ready import installed_packages, lacking_packages, pulled
 
 GROUP: Final = "hark.models"
@@ -92,6 +92,27 @@ def configured(models: dict[str, Model], settings: Settings, folder: Path | None
         unpulled=[name for name, model in models.items() if not pulled(model.spec, folder)],
         choice=choice,
     )
+
+
+def renamed(catalog: Catalog, settings: Settings) -> Catalog:
+    """The same models, under the names that these settings ask for. Raises OperatorError for a name that stands for
+    none, and for a model whose files are not here."""
+    folder = models_folder(settings.models_dir)
+    made = Catalog(
+        catalog.models,
+        catalog.engine.spec.name,
+        catalog.scorer.spec.name,
+        catalog.judge.spec.name if catalog.judge else NO_JUDGE,
+        catalog.speakers.spec.name if catalog.speakers else NO_SPEAKERS,
+        aliases=settings.alias_table(),
+        unnamed=settings.transcription_model,
+        unpulled=[name for name, model in catalog.models.items() if not pulled(model.spec, folder)],
+        choice=catalog.choice,
+    )
+    if absent := missing(made.files(), folder, closely=False):
+        names = " ".join(absent)
+        raise OperatorError(f"The files of {names} are not on this machine. Run `hark pull {names}` first.")
+    return made
 
 
 def _candidate(spec: ModelSpec, folder: Path) -> Candidate:
