@@ -82,6 +82,17 @@ audit-code: .clients/audit/.made  ## bandit over src/ and zizmor over .github/, 
 audit: .clients/audit/.made  ## that, and every lock against the databases of known flaws; UNREACHED=--unreached-ok where there are none
 	.clients/audit/bin/python requirements/audit.py all $(UNREACHED)
 
+# atheris has wheels for Linux on x64 alone, so nothing else needs it. It has the environment of the tests beside it.
+.clients/fuzz/.made: requirements/fuzz.txt requirements/dev.txt requirements/base.txt | $(VENV)/.base
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r requirements/build.txt -r requirements/base.txt -r requirements/dev.txt -r requirements/fuzz.txt
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+MINUTES ?= 10
+fuzz: install .clients/fuzz/.made  ## input that nobody would think of: make fuzz [MINUTES=10] [TARGET="frames wire-ga"]
+	.clients/fuzz/bin/python -m fuzz.run $(MINUTES) $(TARGET)
+
 format: $(VENV)/.dev  ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -113,6 +124,6 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 	$(BIN)/python -c "from pathlib import Path; from hark.models import catalog, honours; from hark.protocol.api_page import page; Path('docs/api.md').write_text(page(honours.section(catalog.installed())), 'utf-8')"
 
 clean:  ## remove what make made here (pulled models stay in the user's cache)
-	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 
-.PHONY: help install run dev check audit-code audit test test-clients test-browser format lock accuracy denoise turns bench bench-page api-table clean
+.PHONY: help install run dev check audit-code audit test test-clients test-browser format lock accuracy denoise turns bench bench-page api-table clean fuzz
