@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from fuzz.ledger import Ledger
 from fuzz.wire.served import KEY
-from hark.core.messages import FinishSession, Refuse
+from hark.core.messages import ClearAudio, FinishSession, Refuse
 from hark.protocol import wire
 from streams import CLOSE, PING, PONG, TEXT, frame
 
@@ -37,6 +37,7 @@ class Client:
         self.trace = deque(maxlen=KEPT)  # what was sent last, for who reads a fault
         self.code = None  # with which the server has closed
         self.gone = False  # whether it has hung up
+        self.clears = 0
         self.closing = False  # whether the session was asked to end
         nonce = base64.b64encode(os.urandom(16)).decode()
         lines = {
@@ -91,6 +92,7 @@ class Client:
         self.sent[command.event_id] += 1
         # What follows the end of a session may be heard no more.
         self.refused[command.event_id] += isinstance(command, Refuse) and not self.closing
+        self.clears += isinstance(command, ClearAudio)
         self.closing = self.closing or isinstance(command, FinishSession)
 
     def say(self, kind, **fields):
@@ -102,9 +104,8 @@ class Client:
         """Ask something that has an answer, and wait for it: by then all before it has been answered. All that was
         wrong has had its one error."""
         if by_clear:
-            cleared = self._count("input_audio_buffer.cleared")
             self.say("input_audio_buffer.clear", event_id=event_id)
-            self._until(lambda: self._count("input_audio_buffer.cleared") > cleared, "cleared")
+            self._until(lambda: self._count("input_audio_buffer.cleared") >= self.clears, "cleared")
         else:
             self.say("conversation.item.retrieve", item_id="no such item", event_id=event_id)
             self._until(lambda: self.ledger.errors[event_id], "the answer to a question")
