@@ -64,6 +64,7 @@ class Talk:
         self.stage = Rehearsal(SessionSettings(turn_detection=mode, **PCM_16K))
         self._speaker = Speaker(dialect, send=self._send, new_id=self._new_id)
         self._told = 0
+        self._closing = False
         self.sent, self.refused = Counter(), Counter()
 
     def _new_id(self, prefix):
@@ -75,9 +76,10 @@ class Talk:
 
     def frame(self, frame):
         command = wire.decode(frame)
-        if self.stage.session._ending is None:
-            self.sent[command.event_id] += 1
-            self.refused[command.event_id] += isinstance(command, m.Refuse)
+        self.sent[command.event_id] += 1
+        # What follows the end of a session may be heard no more.
+        self.refused[command.event_id] += isinstance(command, m.Refuse) and not self._closing
+        self._closing = self._closing or isinstance(command, m.FinishSession)
         self.stage.give(command)
 
     def tell(self):
