@@ -202,6 +202,7 @@ class Client:
                 assert opcode == CLOSE, opcode
                 self.code = int.from_bytes(payload[:2], "big") if payload else 1005
                 assert self.code != 1011, "closed with 1011"
+                self.raw(frame(CLOSE, payload[:2]))
 
     def _next(self):
         data = self._incoming

@@ -22,6 +22,7 @@ class Served:
 
     def __init__(self, folder, patience_s, *flags, **variables):
         self.patience_s = patience_s
+        self.scripted = "HARK_MODEL" not in variables
         self._process, self._path = started(folder, *flags, **OPTIONS | variables)
         line = self._process.stdout.readline()
         found = re.search(r"https?://\S+", line)
