@@ -123,8 +123,8 @@ def _resampled(container: InputContainer, rate: int) -> Iterator[NDArray[np.floa
             message = f"{_EXPECTED}; got one with a block of more than {MAX_BLOCK_S} s. Convert it to wav."
             raise CallerError(message)
         if frame.sample_rate > MAX_RATE:
-            message = f"{_EXPECTED}; got one of {frame.sample_rate} samples a second, where {MAX_RATE} are the most."
-            raise CallerError(f"{message} Convert it to wav.")
+            message = f"{_EXPECTED}; got one of more than {MAX_RATE} samples a second. Convert it to wav."
+            raise CallerError(message)
         if now != shape:
             yield from _samples(resampler.resample(None))
             resampler, shape = av.AudioResampler("s32", "mono", rate, frame_size=rate), now
