@@ -85,6 +85,17 @@ audit: .clients/audit/.made  ## that, and every lock against the databases of kn
 test-deploy: dev  ## the image of deploy/Dockerfile, built and run without Docker (needs root and debootstrap)
 	$(BIN)/pytest tests/deploy/image
 
+# atheris has wheels for Linux on x64 alone, so nothing else needs it. It has the environment of the tests beside it.
+.clients/fuzz/.made: requirements/fuzz.txt requirements/dev.txt requirements/base.txt | $(VENV)/.base
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r requirements/build.txt -r requirements/base.txt -r requirements/dev.txt -r requirements/fuzz.txt
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+MINUTES ?= 10
+fuzz: install .clients/fuzz/.made  ## input that nobody would think of: make fuzz [MINUTES=10] [TARGET="frames wire-ga"]
+	.clients/fuzz/bin/python -m fuzz.run $(MINUTES) $(TARGET)
+
 format: $(VENV)/.dev  ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -116,6 +127,6 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 	$(BIN)/python -c "from pathlib import Path; from hark.models import catalog, honours; from hark.protocol.api_page import page; Path('docs/api.md').write_text(page(honours.section(catalog.installed())), 'utf-8')"
 
 clean:  ## remove what make made here (pulled models stay in the user's cache)
-	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 
-.PHONY: help install run dev check audit-code audit test test-clients test-browser test-deploy format lock accuracy denoise turns bench bench-page api-table clean
+.PHONY: help install run dev check audit-code audit test test-clients test-browser test-deploy format lock accuracy denoise turns bench bench-page api-table clean fuzz

@@ -116,6 +116,12 @@ def test_the_beta_header_makes_it_beta(server):
 
 
 OFFER = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
+# A data channel that is bundled with what is not there: aiortc can neither take such an offer nor let go of it.
+ALONE = (
+    "a=group:BUNDLE 9 1\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\n"
+    "a=sctp-port:5000\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=setup:actpass\r\n"
+    f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}\r\n"
+)
 
 
 @pytest.mark.parametrize(("body", "said"), [
@@ -124,6 +130,7 @@ OFFER = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
     (OFFER, "neither audio nor a data channel"),
     (OFFER + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", "neither audio nor a data channel"),
     (OFFER + "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n", "could not be understood"),
+    (OFFER + ALONE, "could not be understood"),
     ("{}", "no readable 'sdp'"),
 ])  # fmt: skip
 def test_what_is_no_offer(server, body, said):

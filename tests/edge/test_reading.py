@@ -1,103 +1,17 @@
 """Frames as RFC 6455 has them: whole texts are read by us and the rest by `websockets`, and no client can tell."""
 
-import asyncio
-import os
+import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from hark.edge.reading import Reader
 from hark.edge.unreadable import WebSockets
 from rawsocket import Connection
-
-CONTINUED, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-PATIENCE_S = 20
-HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-)
-MAX_SIZE = 300
-
-
-def frame(opcode, payload=b"", *, final=True, reserved=0, masked=True, length=None):
-    """`length` is what the head says, if that is not the truth."""
-    size = len(payload) if length is None else length
-    if size < 126:
-        extra = b""
-    elif size < 1 << 16:
-        extra, size = size.to_bytes(2, "big"), 126
-    else:
-        extra, size = size.to_bytes(8, "big"), 127
-    head = bytes((final << 7 | reserved << 4 | opcode, masked << 7 | size)) + extra
-    if not masked:
-        return head + payload
-    mask = os.urandom(4)
-    return head + mask + bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
-
+from streams import BINARY, CLOSE, CONTINUED, HANDSHAKE, MAX_SIZE, PING, PONG, TEXT, frame, heard
 
 # ---- beside the protocol class that it is made of
-
-
-class Transport(asyncio.Transport):
-    def __init__(self):
-        super().__init__()
-        self.written = b""
-        self.closing = False
-        self.paused = False
-
-    def write(self, data):
-        self.written += data
-
-    def close(self):
-        self.closing = True
-
-    def is_closing(self):
-        return self.closing
-
-    def pause_reading(self):
-        self.paused = True
-
-    def resume_reading(self):
-        self.paused = False
-
-
-def heard(protocol, chunks):
-    """What the application receives of these chunks, what is answered, and whether the connection is closed."""
-    messages = []
-
-    async def app(scope, receive, send):
-        await receive()
-        await send({"type": "websocket.accept"})
-        while (message := await receive())["type"] == "websocket.receive":
-            messages.append(message)
-        # Of a connection that broke off uvicorn tells what it tells of a close without a code; Reader keeps them apart.
-        messages.append(message | {"code": 1005} if message["code"] == 1006 else message)
-
-    async def scenario():
-        config = Config(app, ws_max_size=MAX_SIZE, ws_ping_interval=None, lifespan="off", log_config=None)
-        config.load()
-        transport, connection = Transport(), protocol(config, ServerState(), {})
-        connection.connection_made(transport)
-        connection.data_received(HANDSHAKE)
-        async with asyncio.timeout(PATIENCE_S):
-            while b"\r\n\r\n" not in transport.written:
-                await asyncio.sleep(0)
-        for chunk in chunks:
-            if not transport.closing:
-                connection.data_received(chunk)
-                for _ in range(4):
-                    await asyncio.sleep(0)
-        answered = transport.written.partition(b"\r\n\r\n")[2]
-        connection.connection_lost(None)
-        for _ in range(4):
-            await asyncio.sleep(0)
-        return messages, answered, transport.closing
-
-    return asyncio.run(scenario())
-
 
 texts = st.text(max_size=40).map(str.encode)
 payloads = st.one_of(texts, st.binary(max_size=130), st.just(b"x" * (MAX_SIZE + 1)))
@@ -169,6 +83,30 @@ def peer(server):
 
 
 CLEAR, CLEARED = b'{"type":"input_audio_buffer.clear"}', b"input_audio_buffer.cleared"
+
+
+def test_a_message_may_come_with_the_handshake(server):
+    with Connection(server) as connection:
+        status, _, _ = connection.exchange(HANDSHAKE.replace(b"GET /", b"GET /v1/realtime") + frame(TEXT, CLEAR))
+        assert status == 101
+        told = [json.loads(connection.recv())["type"] for _ in range(2)]
+        assert told == ["session.created", CLEARED.decode()]
+
+
+def test_a_fault_with_the_handshake_is_the_clients(server, caplog):
+    with Connection(server) as connection:
+        asked = HANDSHAKE.replace(b"GET /", b"GET /v1/realtime") + frame(TEXT, CLEAR, reserved=4)
+        assert connection.exchange(asked)[0] == 101
+        connection.hang_up_after(b"")
+    with server.session() as wire:
+        assert wire.ask("input_audio_buffer.clear")["type"] == CLEARED.decode()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_text_that_is_none_is_no_fault_of_the_servers(peer, caplog):
+    peer.raw(frame(TEXT, b'"\xc0\xaf"') + frame(CLOSE, b"\x03\xe8"))
+    assert peer.ending() == 1007
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_a_frame_may_come_byte_by_byte_and_many_at_once(peer):

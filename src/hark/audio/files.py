@@ -29,6 +29,8 @@ _EXPECTED: Final = "Expected an audio file (flac, m4a, mp3, mp4, mpeg, mpga, oga
 # One block is resampled at once. Those of real codecs hold seconds; a file of 28 KB with one block of 14,000 samples at
 # 1 Hz would take 5 GB.
 MAX_BLOCK_S: Final = 60
+# A filter from 2 GHz, which a file of 800 bytes may name, takes seconds and gigabytes. Nobody records faster than this.
+MAX_RATE: Final = 768_000
 
 
 def stream_audio(source: Path | BinaryIO, rate: int = 16_000) -> Generator[NDArray[np.float32]]:
@@ -119,6 +121,9 @@ def _resampled(container: InputContainer, rate: int) -> Iterator[NDArray[np.floa
         now = (frame.format.name, frame.layout.name, frame.sample_rate)
         if frame.samples > MAX_BLOCK_S * frame.sample_rate:
             message = f"{_EXPECTED}; got one with a block of more than {MAX_BLOCK_S} s. Convert it to wav."
+            raise CallerError(message)
+        if frame.sample_rate > MAX_RATE:
+            message = f"{_EXPECTED}; got one of more than {MAX_RATE} samples a second. Convert it to wav."
             raise CallerError(message)
         if now != shape:
             yield from _samples(resampler.resample(None))

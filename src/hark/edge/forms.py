@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -57,7 +57,7 @@ async def read_form(request: Request, max_file_bytes: int) -> Form:
     if declared.isdecimal() and int(declared) > max_file_bytes + MAX_REST_BYTES:
         raise too_large(max_file_bytes, int(declared))
     parser = MultiPartParser(
-        request.headers,
+        _without_charset(kind),
         _bounded(request, max_file_bytes),
         max_files=MAX_FIELDS,
         max_fields=MAX_FIELDS,
@@ -80,6 +80,16 @@ async def read_form(request: Request, max_file_bytes: int) -> Form:
 
 def too_large(limit: int, got: int) -> FileTooLargeError:
     return FileTooLargeError(f"Maximum content size limit ({limit}) exceeded ({got} bytes read)")
+
+
+def _without_charset(kind: str) -> Headers:
+    """The content type with its boundary alone. Names and text are UTF-8 (RFC 7578, 5.1.2); a charset could name any
+    codec of Python's, and there are some that fail in ways of their own, or make text that no JSON can hold."""
+    _, options = parse_options_header(kind)
+    if (boundary := options.get(b"boundary")) is None:
+        return Headers({"content-type": "multipart/form-data"})
+    quoted = boundary.decode("latin-1").replace("\\", "\\\\").replace('"', '\\"')
+    return Headers({"content-type": f'multipart/form-data; boundary="{quoted}"'})
 
 
 async def _bounded(request: Request, max_file_bytes: int) -> AsyncGenerator[bytes, None]:

@@ -27,7 +27,7 @@ from hark.edge import ice
 from hark.edge.ice import Network
 from hark.edge.media import CODECS, Media
 from hark.errors import CallerError, HarkError
-from hark.protocol.offers import invalid
+from hark.protocol.offers import check, invalid
 
 log = logging.getLogger("hark.webrtc")
 
@@ -76,6 +76,7 @@ class Peer:
 
     async def answer(self, sdp: str) -> str:
         """The answer to an offer that has been cleaned. Raises CallerError, and OperatorError if no port is free."""
+        check(sdp)
         pc = self._connection
         pc.on("connectionstatechange", self._on_state)
         pc.on("datachannel", self._on_channel)
@@ -123,7 +124,10 @@ class Peer:
             await self._linger()
             self._leave()
             await self._close_channel()
-        await self._connection.close()
+        try:
+            await self._connection.close()
+        except Exception as error:  # aiortc trips over what an offer that was refused has left half made
+            log.info("connection not closed in order: %r", error)
 
     # ---- what comes ----------------------------------------------------------------------------------------------
 

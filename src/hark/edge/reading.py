@@ -75,8 +75,6 @@ class Reader(WebSockets):
         self._take: Take | None = None
         self._gone: Callable[[int], None] | None = None
         self._held = False
-        self._requested = False
-        self._early = False
         self._framed = False  # whether frames come, and are ours to look at
         self._rest = bytearray()  # of a frame that has not come whole
         self._needed = 0  # bytes, for it to be
@@ -157,13 +155,10 @@ class Reader(WebSockets):
 
     def data_received(self, data: bytes) -> None:
         if not self._framed:
-            # First comes the request. What follows it before it has been answered is read by `websockets` to the end.
-            self._early = self._early or (self._requested and self.conn.state is not State.OPEN)
-            self._framed = self._requested and not self._early
-            self._requested = True
-        if not self._framed:
-            super().data_received(data)
-            return
+            if self.conn.state is not State.OPEN:
+                super().data_received(data)
+                return
+            self._framed = True
         if self._passing:
             part, data = data[: self._passing], data[self._passing :]
             self._passing -= len(part)

@@ -79,7 +79,7 @@ def _tensor(message: memoryview) -> tuple[str, NDArray[np.float32] | None]:
                 raw = value
     if kind != _FLOAT or raw is None:
         return name, None
-    if len(raw) != 4 * prod(dims):
+    if len(raw) != 4 * prod(dims) or any(length > len(raw) for length in dims):
         raise BrokenError
     return name, np.frombuffer(raw, "<f4").astype(np.float32).reshape(dims)
 

@@ -59,7 +59,7 @@ def read_graph(path: Path) -> OrtGraph:
         nodes: list[Node] = []
         constants: dict[str, NDArray[Any]] = {}
         _collect(graph, nodes, constants)
-    except (ValueError, LookupError, struct.error) as error:
+    except (ValueError, LookupError, struct.error, RecursionError) as error:  # the last: a graph that holds itself
         raise OperatorError(
             f"A model file cannot be read: a graph in onnxruntime's own format was expected in {path}. Remove the file "
             "and run `hark pull` to fetch it again."

@@ -254,7 +254,7 @@ def unpack(content: bytes) -> Choice:
     """What `pack` was given. Raises AuthError for what another version of Hark packed."""
     try:
         packed = _packed.decode(content)
-    except msgspec.MsgspecError as error:
+    except wire.UNREADABLE as error:
         message = (
             "This client secret was minted by another version of Hark, whose configuration this one cannot read. "
             "Mint another one."

@@ -31,6 +31,7 @@ PORTS: Final = range(1_024, 65_536)
 MAX_MESSAGE_BYTES: Final = 256 * 1024
 # What the parts of one transport have in common, and a client may say once.
 _SHARED: Final = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
+_NEEDED: Final = _SHARED[:3]
 _EVERYBODY: Final = ip_address("255.255.255.255")
 _OF_CLOUDS: Final = (
     ip_address("169.254.169.254"),
@@ -121,6 +122,13 @@ def clean(sdp: str, *, loopback: bool = True) -> str:
             candidates += 1
         kept.append(line)
     return "\r\n".join(_completed(kept)) + "\r\n"
+
+
+def check(cleaned: str) -> None:
+    """Raises CallerError where a line is missing without which aiortc answers, and fails later where nobody hears."""
+    for name in _NEEDED:
+        if f"\n{name}" not in cleaned:
+            raise invalid(f"It could not be understood: it has no line {name.rstrip(':')!r}.")
 
 
 def _completed(lines: list[str]) -> list[str]:

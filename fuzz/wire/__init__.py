@@ -1,0 +1,1 @@
+"""Hypothesis against a real server: state machines that send any events in any order, over sockets."""
