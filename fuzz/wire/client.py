@@ -17,6 +17,7 @@ from itertools import pairwise
 from fuzz.ledger import Ledger
 from fuzz.wire.served import KEY
 from hark.core.messages import ClearAudio, FinishSession, Refuse
+from hark.edge.inflow import Quota
 from hark.protocol import wire
 from streams import CLOSE, PING, PONG, TEXT, frame
 
@@ -33,6 +34,7 @@ class Client:
         self._incoming = bytearray()
         self.ledger = Ledger()
         self.sent, self.refused = Counter(), Counter()
+        self._quota = Quota(time.monotonic())  # as the server has it, or a little less
         self.pongs = []
         self.trace = deque(maxlen=KEPT)  # what was sent last, for who reads a fault
         self.code = None  # with which the server has closed
@@ -62,7 +64,7 @@ class Client:
     def raw(self, data):
         """Bytes as they are. What comes meanwhile is read, or two that wait for each other would wait forever."""
         self.trace.append(data[:120])
-        left, deadline = memoryview(data), time.monotonic() + self._server.patience_s
+        left, deadline = memoryview(data), time.monotonic() + self._server.patience_s + self._quota.wait_s
         while left and not self.gone:
             assert time.monotonic() < deadline, f"the server does not read: {len(left)} bytes are left"
             readable, writable, _ = select.select([self._socket], [self._socket], [], 0.5)
@@ -89,6 +91,8 @@ class Client:
         """What the server will make of this message, by what its own parser says of it."""
         command = wire.decode(said)
         self.trace.append(f"{said[:200]!r}: {type(command).__name__}")
+        self._quota.fill(time.monotonic())
+        self._quota.spend(said, command)
         self.sent[command.event_id] += 1
         # What follows the end of a session may be heard no more.
         self.refused[command.event_id] += isinstance(command, Refuse) and not self.closing
@@ -161,7 +165,8 @@ class Client:
 
     def _until(self, condition, what, *, reading=True, whole=False):
         """Raises AssertionError if it takes too long. A server that hangs up is done, unless that is not allowed."""
-        deadline = time.monotonic() + self._server.patience_s
+        # Who sends a flood is read from slowly, which is no fault.
+        deadline = time.monotonic() + self._server.patience_s + self._quota.wait_s
         while not condition():
             if self.code is not None and not whole:
                 assert self.code not in (1006, 1011), f"closed with {self.code} while waiting for {what}"
