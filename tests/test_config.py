@@ -52,7 +52,7 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "models_memory_mb": "900",
         "threads": "2", "workers": "2", "max_session_minutes": "5", "max_file_mb": "5", "max_file_minutes": "5",
         "resume_seconds": "7", "drain_seconds": "3",
-        "log_level": "debug",
+        "log_level": "debug", "log_format": "json",
         "tls_cert": "cert.pem", "tls_key": "key.pem", "tls_self_signed": "true", "webrtc_ports": "50000-50099",
         "webrtc_address": "203.0.113.5", "webrtc_stun": "stun:a.example", "webrtc_turn": "turn:a.example",
         "webrtc_turn_username": "u", "webrtc_turn_password": "p", "event_log": "events",

@@ -40,11 +40,13 @@ from hark.edge.models import Models
 from hark.edge.records import Records
 from hark.edge.reference import Reference
 from hark.edge.renewal import Apply, Front, Renewal
+from hark.edge.scrape import Scrape
 from hark.edge.server import Server, configured_as, listen, url_of
 from hark.edge.transcriptions import Transcriptions
 from hark.edge.transcripts import Transcripts
+from hark.edge.watching import Watched, watched_as, watching
 from hark.edge.websocket import Realtime, wrong_path
-from hark.edge.witness import Witnesses
+from hark.edge.witness import Begin, Witnesses
 from hark.errors import HarkError, OperatorError
 from hark.journal.store import Store as JournalStore
 from hark.journal.writer import Journal
@@ -151,7 +153,7 @@ def build(
     return calls.logs.around(Starlette(routes=routing, exception_handlers=handlers))
 
 
-def around(app: ASGIApp, calls: Calls) -> ASGIApp:
+def around(app: ASGIApp, calls: Calls, watched: Watched) -> ASGIApp:
     """`app` in its outermost layers, request ids and CORS, so that errors have them too."""
 
     def any_origin() -> bool:
@@ -160,7 +162,7 @@ def around(app: ASGIApp, calls: Calls) -> ASGIApp:
         except OperatorError:  # the request meets it too, and tells of it
             return False
 
-    return requests.with_ids(guard.cross_origin(bodies.uncompressed(app), any_origin))
+    return requests.with_ids(guard.cross_origin(bodies.uncompressed(app), any_origin), watched.metrics, watched.tracing)
 
 
 def keys_of(settings: Settings) -> Keys:
@@ -220,15 +222,20 @@ class _House(Struct, frozen=True):
     journal: Journal | None
 
 
-def _wire(settings: Settings, gateway: Gateway | None, keys: Keys, catalog: Catalog, compute: LocalCompute) -> _House:
-    admission = Admission(compute.strain, most=settings.max_sessions)
+def _wire(  # noqa: PLR0917
+    settings: Settings, gateway: Gateway | None, keys: Keys, catalog: Catalog, compute: LocalCompute, watched: Watched
+) -> _House:
+    admission = Admission(compute.strain, most=settings.max_sessions, lagged=watched.metrics.lagged)
     sessions = gateway or OpenSessions(settings.max_sessions_per_address)
-    limits = Limits(Store(settings.data_folder), admission=admission, sessions=sessions)
+    store, metrics = Store(settings.data_folder), watched.metrics
+    limits = Limits(store, admission=admission, sessions=sessions, refused=metrics.sessions.refused)
     journal = journal_of(settings, gateway)
     lives = Lives(settings.resume_seconds, heard=journal is not None)
     records = Records(settings.resume_seconds)
+    metrics.at_scrape(lambda: watched.look(compute.look, admission, limits, lives))
     # The journal comes first: it may withhold what the others see.
-    begin = [records.begin] if journal is None else [partial(Recorder, journal), records.begin]
+    begin: list[Begin] = [] if journal is None else [partial(Recorder, journal)]
+    begin += [*watching(metrics, watched.tracing), records.begin]
     calls = Calls(
         keys=keys,
         find_model=catalog.find,
@@ -243,6 +250,7 @@ def _wire(settings: Settings, gateway: Gateway | None, keys: Keys, catalog: Cata
         logs=EventLogs(settings.event_log and settings.event_log.expanduser()),
         mint_id=gateway.new_id if gateway else new_id,
         witnesses=Witnesses(*begin),
+        missed=metrics.sessions.packets,
     )
     drain = Drain(
         keys,
@@ -257,7 +265,8 @@ def _wire(settings: Settings, gateway: Gateway | None, keys: Keys, catalog: Cata
     transcripts = Transcripts(
         keys, records, lives, journal.store if journal else None, any_origin=settings.allow_anonymous
     )
-    lasting = _Lasting(keys, catalog, compute, calls, admission, (drain, transcripts), lives)
+    others = drain, transcripts, Scrape(keys, metrics, settings.allow_anonymous, gateway, settings.workers)
+    lasting = _Lasting(keys, catalog, compute, calls, admission, others, lives)
     return _House(Front(lasting.build(settings, catalog)), lasting, admission, limits, calls, drain, journal)
 
 
@@ -277,6 +286,7 @@ async def running(
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     asyncio.get_running_loop().set_exception_handler(discreet.on_loop)
     catalog = configured(installed(), settings)
+    watched = watched_as([offer.name for offer in catalog.offers()], catalog.engine.spec.name, gateway)
     compute = LocalCompute(
         catalog.models,
         scorer=catalog.scorer.spec.name,
@@ -286,14 +296,16 @@ async def running(
         threads=settings.threads if gateway is None else share(settings),
         memory=settings.models_memory_mb and settings.models_memory_mb * MEBIBYTE // settings.workers,
         options=settings.model_option_table(),
+        notes=watched.metrics.models,
+        explains=watched.tracing is not None,
     )
-    house = _wire(settings, gateway, keys, catalog, compute)
+    house = _wire(settings, gateway, keys, catalog, compute, watched)
     listener = listen(settings) if gateway is None else None
     try:
         if house.journal is not None:
             await asyncio.to_thread(house.journal.start)
         await compute.start(*catalog.engines())
-        whole = around(relay.between(house.app, gateway) if gateway else house.app, house.calls)
+        whole = around(relay.between(house.app, gateway) if gateway else house.app, house.calls, watched)
         server = Server(configured_as(whole, settings, certificate))
         serving = asyncio.create_task(server.serve(sockets=[]))
         beside = [asyncio.create_task(house.admission.watch()), asyncio.create_task(compute.keep_within_memory())]
@@ -327,6 +339,7 @@ async def running(
         if house.journal is not None:
             await asyncio.to_thread(house.journal.stop)
         await asyncio.to_thread(compute.stop)
+        await watched.stop()
 
 
 async def _join(gateway: Gateway, server: Server, house: _House) -> None:

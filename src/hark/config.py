@@ -172,6 +172,9 @@ class Settings(BaseSettings):
         default=None, ge=1, description="Days that the journal keeps a transcript. Default: until it is deleted."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What goes to the log.")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="What a line of the log is: text, or a JSON object for machines."
+    )
 
     @classmethod
     def settings_customise_sources(

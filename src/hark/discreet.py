@@ -85,7 +85,10 @@ class Discreet(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record.exc_text = None  # another formatter may have left its own there
-        line = super().format(record)
+        return self.mask(super().format(record))
+
+    def mask(self, line: str) -> str:
+        """Without the secrets."""
         for secret in self._secrets:
             line = line.replace(secret, "***")
         return line

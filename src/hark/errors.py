@@ -86,13 +86,15 @@ class RateLimitError(CallerError):
 
 
 class OverloadedError(RateLimitError):
-    """The server has no room, whoever asks. It is said as a limit is, for clients come back after one."""
+    """The server has no room, whoever asks. It is said as a limit is, for clients come back after one. `limit` names
+    what there is not enough of, for who runs the server."""
 
     type = "server_error"
 
-    def __init__(self, message: str, *, retry_after_s: int) -> None:
+    def __init__(self, message: str, *, retry_after_s: int, limit: str = "sessions") -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.code = "server_overloaded"
+        self.limit = limit
 
 
 class DrainingError(RateLimitError):

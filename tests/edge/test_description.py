@@ -25,6 +25,7 @@ from hark.edge.console import Console
 from hark.edge.drain import Drain
 from hark.edge.models import Models
 from hark.edge.reference import Reference
+from hark.edge.scrape import Scrape
 from hark.edge.transcriptions import Transcriptions
 from hark.edge.transcripts import Transcripts
 from hark.edge.websocket import Realtime
@@ -81,6 +82,7 @@ def test_every_route_is_described_and_no_other():
         Console(keys),
         Drain(keys, None, None, calls, seconds=0),
         Transcripts(keys, None, None),
+        Scrape(keys, None),
     )
     there = {
         (method, route.path.replace(":path}", "}"))

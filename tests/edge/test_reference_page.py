@@ -67,7 +67,7 @@ def test_what_comes_with_a_request_is_escaped(server):
 
 
 # A page, and what needs a session's id or takes the server away from the tests that follow.
-OTHERS = ("docs", "read_session_transcript", "drain", "undrain")
+OTHERS = ("docs", "metrics", "read_session_transcript", "drain", "undrain")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from types import FrameType
 from pydantic import SecretStr
 from rich.console import Console
 
-from hark import discreet
 from hark.app import keys_of, running
 from hark.cli.pull import pull_command
 from hark.cli.reload import Reload, hangups
@@ -30,6 +29,7 @@ from hark.errors import HarkError
 from hark.models.catalog import configured, installed
 from hark.models.choice import Choice
 from hark.models.pull import missing, models_folder
+from hark.telemetry import logs
 
 log = logging.getLogger("hark.serve")
 
@@ -57,10 +57,8 @@ def serve_command(settings: Settings, *, self_check: bool, read: Callable[[], Se
 
 def set_up_log(settings: Settings, gateway: int | None = None) -> None:
     """To stderr; the lines of one of several gateways say its number. What must not stand there: discreet.py."""
-    mark = "" if gateway is None else f"[{gateway}] "
-    lines = f"%(asctime)s %(levelname)s {mark}%(name)s: %(message)s"
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    discreet.set_up(level, discreet.Discreet(lines, secrets=settings.secrets()))
+    logs.set_up(level, logs.Style(settings.log_format, gateway), settings.secrets())
 
 
 def pull_if_possible(names: list[str], settings: Settings) -> None:

@@ -27,6 +27,9 @@ from hark.compute import process_wire as wire
 from hark.core.work import Hypothesis
 from hark.errors import HarkError, ModelError, OperatorError
 from hark.models.base import EngineModel, LoadOptions, Utterance
+from hark.telemetry import logs
+from hark.telemetry.models import Model as Notes
+from hark.telemetry.models import unread
 
 START_S: Final = 60.0  # until its first sign of life: a slow disk may have a thousand files to read
 LOAD_S: Final = 600.0  # for a large model on a slow disk; what takes longer never ends
@@ -53,8 +56,9 @@ class EngineProcess:
     Called by one thread at a time.
     """
 
-    def __init__(self, model: EngineModel, options: LoadOptions) -> None:
+    def __init__(self, model: EngineModel, options: LoadOptions, notes: Notes | None = None) -> None:
         self._name = model.spec.name
+        self._notes = notes or unread(self._name)
         self._options = options
         try:
             self._model = pickle.dumps(model)
@@ -108,7 +112,9 @@ class EngineProcess:
         level = logging.getLogger("hark").getEffectiveLevel()
         try:
             granted = self._options
-            start = wire.Start(self._model, str(granted.folder), granted.threads, dict(granted.options), level)
+            start = wire.Start(
+                self._model, str(granted.folder), granted.threads, dict(granted.options), level, logs.style()
+            )
             wire.send(child.wire, start)
             answer = child.answer(time.monotonic() + LOAD_S)
         except (OSError, EOFError) as error:
@@ -120,6 +126,7 @@ class EngineProcess:
             case wire.Ready(closes):
                 child.closes = closes
                 child.wire.settimeout(SILENT_S)
+                self._notes.started()
                 return child
             case wire.Broke(message, operator, ours):
                 child.end()
@@ -132,6 +139,7 @@ class EngineProcess:
     def _lost(self, error: Exception, given_up: bool) -> ModelError:
         if self._closed:
             return ModelError(f"The model '{self._name}' is no longer in use.")
+        self._notes.lost("slow" if given_up else "silent" if isinstance(error, TimeoutError) else "ended")
         fate = "took too long over a request and was ended" if given_up else self._child.end(error)
         self._child.end()
         log.warning("the process of model %s %s; the next request starts another", self._name, fate)

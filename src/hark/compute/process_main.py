@@ -39,6 +39,7 @@ from hark.compute.process_wire import (
 )
 from hark.errors import HarkError, OperatorError
 from hark.models.base import Engine, EngineModel, LoadOptions, Utterance
+from hark.telemetry import logs
 
 NICER: Final = 2
 FIRST_TO_GO: Final = "500"  # of 1,000, in the kernel's choice of whom it ends when memory runs out
@@ -68,9 +69,8 @@ class Engineer:
         """Raises EOFError or OSError when the server is gone."""
         start = question(self._wire)
         assert isinstance(start, Start)
-        lines = "%(asctime)s %(levelname)s %(name)s: %(message)s"
         told = [str(value) for name, value in start.options.items() if discreet.is_secret(name)]
-        discreet.set_up(start.level, discreet.Discreet(lines, secrets=told))
+        logs.set_up(start.level, start.log if start.log.form == "json" else logs.Style(), told)
         with self._answering("could not be loaded") as broke:
             model: EngineModel = pickle.loads(start.model)  # noqa: S301  (the server's own)
             granted = LoadOptions(Path(start.folder), start.threads, start.options)

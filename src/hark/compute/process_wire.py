@@ -16,20 +16,22 @@ import numpy as np
 from msgspec import Struct
 
 from hark.core.work import Audio, Hypothesis
+from hark.telemetry.logs import Style
 
 ALIVE_EVERY_S: Final = 1.0
 _HEAD: Final = 8
 
 
 class Start(Struct, tag=True):
-    """`model` is a pickled EngineModel; `folder`, `threads` and `options` are its LoadOptions; `level` is the
-    log's."""
+    """`model` is a pickled EngineModel; `folder`, `threads` and `options` are its LoadOptions; `level` and
+    `log` are the log's."""
 
     model: bytes
     folder: str
     threads: int
     options: dict[str, str | int | float | bool]
     level: int
+    log: Style
 
 
 class Said(Struct, array_like=True):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, assert_never
 
 from msgspec import structs
+from prometheus_client import CollectorRegistry
 
 from hark.compute.batching import Limits
 from hark.compute.cores import usable_cores
@@ -57,6 +58,7 @@ from hark.models.base import (
 from hark.models.files import lookup
 from hark.models.pull import size_there
 from hark.models.ready import lacking
+from hark.telemetry.models import Models, State
 
 LOOK_EVERY_S: Final = 1.0
 NO_SPEAKERS: Final = "no --speaker-model is in use (docs/diarization.md)"
@@ -67,7 +69,7 @@ class LocalCompute:
     """`models` by name, from the catalog; `scorer` names the voice scorer, `judge` the turn judge and `speaker` the
     model of voices, if there are any; `folder` holds the pulled model files; `options`: what models may be told, each
     what its spec names. `memory`: how many bytes engines may hold before those that `start` did not load, and nobody
-    uses, are dropped; None: none ever is."""
+    uses, are dropped; None: none ever is. `notes`: what is noted of models; `explains` as in Worker."""
 
     def __init__(
         self,
@@ -80,7 +82,11 @@ class LocalCompute:
         threads: int | None = None,
         memory: int | None = None,
         options: Options = NO_OPTIONS,
+        notes: Models | None = None,
+        explains: bool = False,
     ) -> None:
+        self._notes = notes or Models(CollectorRegistry())
+        self._explains = explains
         self._models = models
         self._options = options
         self._scorer = scorer
@@ -167,6 +173,21 @@ class LocalCompute:
         """How many requests wait for a model."""
         return self._voices.waiting + sum(worker.waiting for worker in self._workers.values())
 
+    def look(self) -> None:
+        """Note how each model is now."""
+        sizes = {tenant.name: tenant.size for tenant in self._tenants()}
+        self._notes.show(
+            State(
+                name,
+                worker.ready,
+                worker.waiting + (self._voices.waiting if name == self._scorer else 0),
+                worker.callers,
+                sizes.get(name, 0) if worker.ready else 0,
+                tuple(process.pid for owner, process in self._apart[:] if owner == name),
+            )
+            for name, worker in self._workers.items()
+        )
+
     def stop(self) -> None:
         self._voices.stop()
         for worker in self._workers.values():
@@ -186,6 +207,7 @@ class LocalCompute:
         for name in going:
             if self._workers[name].retire():
                 del self._workers[name]
+                self._notes.of(name).dropped()
                 log.info("model %s was dropped to keep within --models-memory-mb; its next request loads it", name)
         return going
 
@@ -204,7 +226,12 @@ class LocalCompute:
             callers, threads = self._share(model)
             limits = Limits(model.spec.max_batch, model.spec.max_batch_s, model.spec.any_length, callers)
             self._workers[name] = Worker(
-                name, lambda stack: self._load(model, threads, stack), limits, apart=_runs_apart(model)
+                name,
+                lambda stack: self._load(model, threads, stack),
+                limits,
+                apart=_runs_apart(model),
+                notes=self._notes.of(name),
+                explains=self._explains,
             )
         return self._workers[name]
 
@@ -229,7 +256,7 @@ class LocalCompute:
                 if reason := lacking(model.spec, self._folder):
                     raise ModelError(reason)
                 if _runs_apart(model):
-                    process = EngineProcess(model, options)
+                    process = EngineProcess(model, options, self._notes.of(model.spec.name))
                     self._apart.append(entry := (model.spec.name, process))
                     stack.callback(self._apart.remove, entry)
                     stack.callback(process.close)

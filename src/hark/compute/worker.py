@@ -16,11 +16,26 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Final, NamedTuple, TypeAlias
 
+from msgspec import structs
+
 from hark.compute.batching import Entry, Limits, Queue
 from hark.compute.load import Load
 from hark.compute.process import EngineLostError
-from hark.core.work import Result, Strain, Urge, Urgency, Work, WorkFailed
+from hark.core.work import (
+    SAMPLE_RATE,
+    Ran,
+    Result,
+    Strain,
+    Transcribe,
+    Transcribed,
+    Urge,
+    Urgency,
+    Work,
+    WorkFailed,
+)
 from hark.errors import HarkError, ModelError
+from hark.telemetry.models import NOW, Batch, unread
+from hark.telemetry.models import Model as Notes
 
 log = logging.getLogger("hark.compute")
 
@@ -29,6 +44,7 @@ Run: TypeAlias = Callable[[Sequence[Work]], list[Result]]
 # Gives the function that runs a batch, and puts onto the stack what is to be closed when nobody calls it any more.
 Loading: TypeAlias = Callable[[ExitStack], Run]
 STOP_PATIENCE_S: Final = 10.0
+URGENCIES: Final = [urgency.name.lower() for urgency in Urgency]
 AGAIN_S: Final = 10.0  # after it could not be loaded
 
 
@@ -42,10 +58,22 @@ class _Asker(NamedTuple):
 class Worker:
     """`load` is called in a thread, and if it fails, so does all work until a request comes AGAIN_S later, for which it
     is called again; `loaded` tells of the first time. `apart`: each thread loads for itself, and all
-    but the first are started when one would have had something to do; if one of them cannot, there is one less."""
+    but the first are started when one would have had something to do; if one of them cannot, there is one less.
+    `notes` are kept of each batch; `explains`: transcripts say how they were run."""
 
-    def __init__(self, name: str, load: Loading, limits: Limits, *, apart: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        load: Loading,
+        limits: Limits,
+        *,
+        apart: bool = False,
+        notes: Notes | None = None,
+        explains: bool = False,
+    ) -> None:
         self.name = name
+        self._notes = notes or unread(name)
+        self._explains = explains
         self.loaded: Future[None] = Future()
         self.loaded.set_running_or_notify_cancel()  # who waits for it may give up; the thread sets it all the same
         self._load = load
@@ -68,6 +96,16 @@ class Worker:
         """How many requests wait for the model."""
         with self._wake:
             return len(self._queue)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded."""
+        return self._ready
+
+    @property
+    def callers(self) -> int:
+        """How many batches it may run at once."""
+        return self._limits.callers
 
     def submit(self, work: Work, deliver: Deliver) -> None:
         """Queue `work`; `deliver` is called with its result on the running loop, and raises nothing."""
@@ -136,13 +174,23 @@ class Worker:
         while not self._stopped:
             with ExitStack() as stack:
                 try:
-                    run = self._load(stack)
+                    run = self._open(stack)
                 except Exception as error:
                     failure = self._failure(error)
                 else:
                     self._go_to_work(run)
                     return
             self._refuse(failure)
+
+    def _open(self, stack: ExitStack) -> Run:
+        began = time.monotonic()
+        try:
+            run = self._load(stack)
+        except Exception:
+            self._notes.not_loaded()
+            raise
+        self._notes.loaded(time.monotonic() - began)
+        return run
 
     def _failure(self, error: Exception) -> HarkError:
         failure = error if isinstance(error, HarkError) else ModelError(f"Model '{self.name}' did not load: {error}")
@@ -182,7 +230,7 @@ class Worker:
     def _another(self) -> None:
         with ExitStack() as stack:
             try:
-                run = self._load(stack)
+                run = self._open(stack)
             except Exception as error:
                 log.warning("model %s runs fewer batches at once than there are cores for: %s", self.name, error)
                 return
@@ -199,7 +247,21 @@ class Worker:
                 self._used = now
                 self._queue.done(batch)
                 self._wake.notify()
+            waited_s, ran_s = began - min(entry.since for entry in batch), now - began
+            if self._explains:
+                ran = Ran(len(batch), waited_s, ran_s)
+                results = [structs.replace(r, ran=ran) if isinstance(r, Transcribed) else r for r in results]
             _hand_over([entry.session for entry in batch], results)
+            self._note(batch, results, waited_s, ran_s)
+
+    def _note(self, batch: list[Entry[_Asker]], results: list[Result], waited_s: float, ran_s: float) -> None:
+        samples = failed = 0
+        for entry, result in zip(batch, results, strict=True):
+            samples += len(entry.work.audio)
+            failed += type(result) is WorkFailed
+        first = batch[0]
+        urgency = URGENCIES[first.urgency] if type(first.work) is Transcribe else NOW
+        self._notes.ran(Batch(urgency, len(batch), failed, waited_s, ran_s, samples / SAMPLE_RATE))
 
     def _next(self) -> list[Entry[_Asker]]:
         with self._wake:

@@ -141,9 +141,20 @@ class VoiceScored(Struct, frozen=True):
     state: VoiceState
 
 
+class Ran(Struct, frozen=True):
+    """How a request was run: with how many in its batch, after how many seconds in the queue, in how many seconds."""
+
+    batch: int
+    waited_s: float
+    ran_s: float
+
+
 class Transcribed(Struct, frozen=True):
+    """`ran` is there if somebody wants to know."""
+
     id: int
     hypothesis: Hypothesis
+    ran: Ran | None = None
 
 
 class TurnJudged(Struct, frozen=True):

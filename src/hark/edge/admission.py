@@ -43,14 +43,32 @@ LOOKS: Final = round(YOUNG_S / LOOK_S)
 # What a session is taken to cost one caller of a model while too few tell, and how many are enough.
 GUESS: Final = 0.02
 ENOUGH: Final = 4
+# The limits by name, and what is said where one is reached.
+SESSIONS: Final = "sessions"
+_FULL: Final = "its models have as much to transcribe as they can"
+_BEHIND: Final = "its models are behind"
+WHY: Final = {
+    "late": _FULL,
+    "final": _FULL,
+    "wait": _BEHIND,
+    "voice": _BEHIND,
+    "loop": "it is busy with those that there are",
+}
 
 
 class Admission:
-    """`strain` is asked at each request. `most`: this many sessions, whatever is measured. `clock` gives seconds."""
+    """`strain` is asked at each request. `most`: this many sessions, whatever is measured. `clock` gives seconds;
+    `lagged` is told how late the event loop was."""
 
     def __init__(
-        self, strain: Callable[[], Strain], *, most: int | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        strain: Callable[[], Strain],
+        *,
+        most: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        lagged: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        self._tell_lag = lagged
         self._strain = strain
         self._most = most
         self._clock = clock
@@ -63,8 +81,8 @@ class Admission:
     def enter(self, *, live: bool) -> None:
         """One more, to be followed by `leave`. Raises OverloadedError. Recordings wait behind all that is live, so they
         take no room; they are turned away where there is none."""
-        if why := self._short():
-            raise no_room(why)
+        if limit := self._short():
+            raise no_room(f"--max-sessions allows {self._most}" if limit == SESSIONS else WHY[limit], limit)
         self._open += 1
         if live:
             self._young.append(self._clock())
@@ -86,30 +104,37 @@ class Admission:
     def look(self, late_s: float) -> None:
         """The event loop did something so long after it was due."""
         self._lags.append(max(0.0, late_s))
+        self._tell_lag(late_s)
         self._counts.append(self._open)
         grown = self._open - self._count_young()
         if grown >= ENOUGH:
             self._each = self._strain().final / max(grown, self._mean())
 
-    def _short(self) -> str | None:
-        """What there is not enough of."""
+    def fullness(self) -> dict[str, float]:
+        """By limit: what there would be with one more session, over the most at which one is let in. Where one is over
+        1, nobody is, but to an empty server."""
         if self._most is not None:
-            return f"--max-sessions allows {self._most}" if self._open >= self._most else None
-        if not self._open:
-            return None
+            return {SESSIONS: (self._open + 1) / self._most}
         strain, young = self._strain(), self._count_young()
         still_here = min(1.0, self._open / max(self._mean(), 1.0))
         final = strain.final * min(1.0, (self._open - young) / max(self._mean(), 1.0))
         each = GUESS / strain.callers if self._each is None else self._each
-        if strain.late * still_here > MOST_LATE or final + each * (young + 1) > MOST_FINAL:
-            return "its models have as much to transcribe as they can"
-        if still_here < BUSY:
-            return None  # how long it took belongs to those who have left
-        if (strain.final > BUSY and strain.wait_s > MOST_WAIT_S) or strain.scores_wait_s > MOST_SCORES_WAIT_S:
-            return "its models are behind"
-        if len(self._lags) == LAGS and median(self._lags) > MOST_LAG_S:
-            return "it is busy with those that there are"
-        return None
+        # How long it took belongs to those who have left, where most have.
+        here = still_here >= BUSY
+        late = here and len(self._lags) == LAGS
+        return {
+            "late": strain.late * still_here / MOST_LATE,
+            "final": (final + each * (young + 1)) / MOST_FINAL,
+            "wait": strain.wait_s / MOST_WAIT_S if here and strain.final > BUSY else 0.0,
+            "voice": strain.scores_wait_s / MOST_SCORES_WAIT_S if here else 0.0,
+            "loop": median(self._lags) / MOST_LAG_S if late else 0.0,
+        }
+
+    def _short(self) -> str | None:
+        """The limit that is reached."""
+        if self._most is None and not self._open:
+            return None
+        return next((limit for limit, share in self.fullness().items() if share > 1), None)
 
     def _mean(self) -> float:
         """How many sessions there were in the time that is looked back upon."""
@@ -123,6 +148,6 @@ class Admission:
         return min(len(self._young), self._open)
 
 
-def no_room(why: str) -> OverloadedError:
+def no_room(why: str, limit: str = SESSIONS) -> OverloadedError:
     message = f"The server has no room for another session: {why}. Try again in {YOUNG_S:.0f} s."
-    return OverloadedError(message, retry_after_s=int(YOUNG_S))
+    return OverloadedError(message, retry_after_s=int(YOUNG_S), limit=limit)

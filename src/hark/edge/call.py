@@ -80,7 +80,7 @@ class Call:
         self.owner = owner
         self.session = session
         self._audience = audience
-        self._pump = Pump(session, compute, tell=audience.before(self._tell))
+        self._pump = Pump(session, audience.around(compute), tell=audience.before(self._tell))
         self._inbox: deque[AnyCommand] = deque()
         self._inbox_bytes = 0
         self._filled = asyncio.Event()

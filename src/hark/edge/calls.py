@@ -75,7 +75,9 @@ class Calls:
         logs: EventLogs | None = None,
         mint_id: Callable[[str], str] = new_id,
         witnesses: Witnesses | None = None,
+        missed: Callable[[int, int], None] = lambda lost, late: None,
     ) -> None:
+        self._missed = missed
         self.keys = keys
         self.any_origin = any_origin
         self._loopback = loopback
@@ -188,12 +190,13 @@ class Calls:
                 judges_pace=False,  # packets say their rate
             )
             call_id = self.mint_id("rtc")
-            opened = Opened(session.id, "webrtc", who.key_id, choice.settings.model, call_id, who.name)
+            name, model = who.name, choice.settings.model
+            opened = Opened(session.id, "webrtc", who.key_id, model, call_id, name, meter.position)
             call = Call(call_id, who, session, self._compute, self.witnesses.of(opened), idle_s=self._idle_s)
             kept = self.logs.begin(request, "webrtc")
             stack.callback(kept.close)
             ear = ChannelEar(choice.dialect, kept)
-            peer = Peer(self._network(), _Connected(call, ear, kept))
+            peer = Peer(self._network(), _Connected(call, ear, kept, self._missed))
             stack.push_async_callback(peer.close)
             stack.callback(lambda: kept.ended("received", 1000, call.ending or "the offer was refused"))
             ear.peer = peer
@@ -220,13 +223,17 @@ class Calls:
 class _Connected:
     """What a peer hears, passed on to its call. The data channel is the first of its ears, number 1."""
 
-    def __init__(self, call: Call, ear: ChannelEar, kept: EventLog) -> None:
+    def __init__(self, call: Call, ear: ChannelEar, kept: EventLog, missed: Callable[[int, int], None]) -> None:
+        self._missed = missed
         self._call = call
         self._ear = ear
         self._kept = kept
 
     def audio(self, audio: bytes, form: AudioFormat) -> None:
         self._call.hear(audio, form)
+
+    def missed(self, lost: int, late: int) -> None:
+        self._missed(lost, late)
 
     def opened(self) -> None:
         self._ear.opened()

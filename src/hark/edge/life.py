@@ -71,6 +71,7 @@ class Life:
     ) -> None:
         self.key_id = key_id
         self.meter: Meter | None = None  # of who is connected, or was last
+        self.position = 0  # samples that were taken in
         self.over = False
         self.finishing = False
         self._audience = audience
@@ -90,10 +91,11 @@ class Life:
         self.session_id = session.id
         self._line = line
         tell = self._audience.before(self._tell)
-        self._pump = Pump(session, compute, tell=tell, hold=self._hold, beat=beat)
+        self._pump = Pump(session, self._audience.around(compute), tell=tell, hold=self._hold, beat=beat)
 
     def charge(self, samples: int) -> HarkError | None:
         """The session's."""
+        self.position += samples
         return self.meter.charge(samples) if self.meter else None
 
     async def run(self) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, TypeVar
 
 from hark.auth.limits import OpenSessions, Sessions
@@ -22,7 +22,7 @@ from hark.auth.store import Store
 from hark.auth.usage import Account
 from hark.core.work import SAMPLE_RATE
 from hark.edge.admission import Admission
-from hark.errors import CallerError, DrainingError, OperatorError
+from hark.errors import CallerError, DrainingError, OperatorError, OverloadedError, RateLimitError
 
 log = logging.getLogger("hark.session")
 
@@ -38,9 +38,15 @@ class Meter:
         self._account = account
         self._unsaved_samples = 0
         self._reserved = 0
+        self._samples = 0
+
+    def position(self) -> int:
+        """How many samples the session has taken in."""
+        return self._samples
 
     def charge(self, samples: int) -> CallerError | None:
         """Count samples that were taken in; what to say if they were too many, or of a key that was revoked."""
+        self._samples += samples
         if self._account is None:
             return None
         now = self._limits.clock()
@@ -71,7 +77,7 @@ class Meter:
 
 class Limits:
     """Those of every key, for this process. `clock` gives Unix seconds; `admission`: whether the server has room;
-    `sessions`: who counts those at once, if not this process alone."""
+    `sessions`: who counts those at once, if not this process alone; `refused` is told what there was too little of."""
 
     def __init__(
         self,
@@ -79,7 +85,9 @@ class Limits:
         clock: Callable[[], float] = time.time,
         admission: Admission | None = None,
         sessions: Sessions | None = None,
+        refused: Callable[[str], None] = lambda reason: None,
     ) -> None:
+        self._refused = refused
         self.clock = clock
         self.open = 0  # sessions, for this process
         self.draining = False  # whether no more begin
@@ -98,7 +106,8 @@ class Limits:
         """One session of theirs, while it lasts. Raises RateLimitError, and OperatorError if the store is broken.
         `address`: where they call from, as edge/addresses.py writes it; `live`: somebody speaks now."""
         if self.draining:
-            raise DrainingError
+            with self._told("draining"):
+                raise DrainingError
         async with self._entered(who, address, live=live):
             if not who.stored:
                 yield Meter(self, None)
@@ -106,7 +115,8 @@ class Limits:
             self._users[who.key_id] = self._users.get(who.key_id, 0) + 1
             meter = Meter(self, None)
             try:
-                meter = Meter(self, await self._account(who))
+                with self._told("audio"):
+                    meter = Meter(self, await self._account(who))
                 yield meter
             finally:
                 meter.close()
@@ -115,13 +125,15 @@ class Limits:
 
     @asynccontextmanager
     async def _entered(self, who: Principal, address: str, *, live: bool) -> AsyncIterator[None]:
-        await self._sessions.enter(who, address)
+        with self._told("at_once"):
+            await self._sessions.enter(who, address)
         self.open += 1
         try:
             if self._admission is None:
                 yield
                 return
-            self._admission.enter(live=live)
+            with self._told("server"):
+                self._admission.enter(live=live)
             try:
                 yield
             finally:
@@ -129,6 +141,15 @@ class Limits:
         finally:
             self.open -= 1
             self._sessions.leave(who, address)
+
+    @contextmanager
+    def _told(self, limit: str) -> Iterator[None]:
+        """Who is turned away here is for want of this, if nothing more exact is known."""
+        try:
+            yield
+        except RateLimitError as error:
+            self._refused(error.limit if isinstance(error, OverloadedError) else limit)
+            raise
 
     def save(self) -> None:
         """Write down soon what was heard since the last time."""

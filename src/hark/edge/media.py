@@ -33,9 +33,13 @@ Hear = Callable[[bytes, AudioFormat], None]
 
 
 class Media:
-    """`hear` gets the audio; `clock` gives seconds, and is the loop's."""
+    """`hear` gets the audio; `clock` gives seconds, and is the loop's; `miss` is told how many packets of a stream that
+    is over were lost, and how many came too late."""
 
-    def __init__(self, hear: Hear, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, hear: Hear, clock: Callable[[], float], miss: Callable[[int, int], None] = lambda lost, late: None
+    ) -> None:
+        self._miss = miss
         self._hear = hear
         self._clock = clock
         self._codecs: dict[int, RTCRtpCodecParameters] = {}
@@ -71,6 +75,7 @@ class Media:
             self._give(self._reception.end())
             if self._reception.lost or self._reception.late:
                 log.info("packets lost: %d, come too late: %d", self._reception.lost, self._reception.late)
+                self._miss(self._reception.lost, self._reception.late)
             self._reception = None
 
     # ---- what aiortc's transport calls ---------------------------------------------------------------------------

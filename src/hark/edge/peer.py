@@ -48,6 +48,8 @@ class Listener(Protocol):
 
     def audio(self, audio: bytes, form: AudioFormat) -> None: ...
 
+    def missed(self, lost: int, late: int) -> None: ...
+
     def opened(self) -> None: ...
 
     def message(self, frame: str | bytes) -> None: ...
@@ -66,7 +68,7 @@ class Peer:
         self._network = network
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._media = Media(listener.audio, self._loop.time)
+        self._media = Media(listener.audio, self._loop.time, listener.missed)
         self._channel: RTCDataChannel | None = None
         self._room = asyncio.Event()
         self._heard = self._began = self._loop.time()

@@ -134,8 +134,10 @@ async def listen(
     known_speakers: Sequence[Known] = (),
     witnesses: Witnesses | None = None,
     who: Principal = ANONYMOUS,
+    position: Callable[[], int] = lambda: 0,
 ) -> None:
-    """The session that hears the recording, to its end; `charge` is the session's, and `who` sent it.
+    """The session that hears the recording, to its end; `charge` is the session's, `who` sent it, and `position` is as
+    in Opened.
     Raises what ends it before; nothing of it goes on then."""
     view = SessionView(new_id("sess"), int(time.time()), structs.replace(settings, format=WIRE))
     now = asyncio.get_running_loop().time()
@@ -149,9 +151,10 @@ async def listen(
         live=False,
         known_speakers=known_speakers,
     )
-    audience = (witnesses or Witnesses()).of(Opened(view.id, "upload", who.key_id, settings.model, key_name=who.name))
+    opened = Opened(view.id, "upload", who.key_id, settings.model, key_name=who.name, position=position)
+    audience = (witnesses or Witnesses()).of(opened)
     try:
-        ended = await Pump(session, compute, tell=audience.before(tell)).run(recording.commands())
+        ended = await Pump(session, audience.around(compute), tell=audience.before(tell)).run(recording.commands())
     finally:
         audience.gone()
     failure = ended.error if ended is not None else recording.failure or InternalError("A recording broke off.")

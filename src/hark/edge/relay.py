@@ -95,6 +95,22 @@ async def answer(app: ASGIApp, stream: Stream) -> None:
         line.close()
 
 
+async def fetch(stream: Stream, scope: Scope) -> bytes | None:
+    """What another gateway answers to a request without a body, to the end; None unless it is 200 and whole. Raises
+    OSError if the other side goes away meanwhile."""
+    line, body, status = _Line(stream), bytearray(), 0
+    try:
+        await line.send({name: scope[name] for name in _TRAVELS if name in scope})
+        while (message := await line.receive()) is not None:
+            status = message.get("status", status)
+            body += message.get("body", b"")
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                return bytes(body) if status == 200 else None
+        return None
+    finally:
+        line.close()
+
+
 class _Asked:
     """What the client sends, kept until the other gateway has answered. A receive that has begun is never cancelled
     while somebody may still want what it brings."""

@@ -19,6 +19,7 @@ from hark.core.settings import Json
 from hark.edge import requests
 from hark.errors import CallerError, HarkError, InternalError, ModelError, RateLimitError
 from hark.protocol.answers import Health, Index, told
+from hark.telemetry import context
 
 log = logging.getLogger("hark.http")
 
@@ -32,6 +33,7 @@ _WHAT_THERE_IS: Final = (
 
 
 def fault(error: HarkError) -> dict[str, Json]:
+    context.failed(error.code or error.type)
     return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
 
 

@@ -134,6 +134,7 @@ class _Job(Struct, frozen=True):
             known_speakers=self.known_speakers,
             witnesses=self.witnesses,
             who=self.who,
+            position=self.meter.position,
         )
         return heard
 

@@ -34,6 +34,7 @@ from hark.errors import AuthError, CallerError, DrainingError, InternalError, Op
 from hark.protocol import dialects, events, minting
 from hark.session.configuration import FindModel
 from hark.session.session import Session
+from hark.telemetry import context
 
 log = logging.getLogger("hark.session")
 
@@ -114,7 +115,8 @@ class Realtime(Struct, frozen=True):
         view = SessionView(self.mint_id("sess"), expires_at, choice.settings, self.session_model)
         request_id, kind = requests.id_of(websocket), choice.settings.kind
         log.info("%s opened: %s %s by %s (%s)", view.id, choice.dialect, kind, who.name, request_id)
-        opened = Opened(view.id, "websocket", who.key_id, choice.settings.model, key_name=who.name)
+        model, name = choice.settings.model, who.name
+        opened = Opened(view.id, "websocket", who.key_id, model, key_name=name, position=lambda: life.position)
         life = self.lives.new(who.key_id, choice.dialect, self.witnesses.of(opened))
         session = Session(
             view,
@@ -151,6 +153,7 @@ async def refuse(websocket: WebSocket, error: CallerError | InternalError) -> No
             code = CLOSE_REQUEST
         case InternalError():
             code = CLOSE_FAULT
+    context.failed(error.code or error.type)
     log.info("connection refused: %s (%s)", error.code or error.message, requests.id_of(websocket))
     try:
         await websocket.send_text(events.error(error, None, new_id))

@@ -8,11 +8,12 @@ then, in the same place of the order. One that raises anything else ends the ses
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
 from hark.core.messages import Event, TranscriptCompleted, TranscriptFailed
+from hark.core.work import Compute
 from hark.errors import HarkError
 
 Transport: TypeAlias = Literal["websocket", "webrtc", "upload"]
@@ -20,7 +21,8 @@ Transport: TypeAlias = Literal["websocket", "webrtc", "upload"]
 
 class Opened(Struct, frozen=True):
     """A session that begins. `key_id` as in Principal; `model` is the name that its client asked for, None for none;
-    `call_id` is that of a call; `key_name` may stand in logs."""
+    `call_id` is that of a call; `key_name` may stand in logs; `position` tells how many samples at 16 kHz were taken in
+    so far."""
 
     session_id: str
     transport: Transport
@@ -28,6 +30,7 @@ class Opened(Struct, frozen=True):
     model: str | None
     call_id: str | None = None
     key_name: str = ""
+    position: Callable[[], int] = lambda: 0
 
 
 class Withheld(Exception):  # noqa: N818
@@ -44,6 +47,14 @@ class Witness(Protocol):
 
     def gone(self) -> None:
         """The session is over, however it ended; no event follows."""
+
+
+@runtime_checkable
+class Overseer(Witness, Protocol):
+    """A witness that sees what the session asks of models, too."""
+
+    def around(self, compute: Compute) -> Compute:
+        """One that does the same, before the overseer's eyes."""
 
 
 Begin: TypeAlias = Callable[[Opened], Witness | None]
@@ -71,6 +82,13 @@ class Audience:
             await tell(event)
 
         return told
+
+    def around(self, compute: Compute) -> Compute:
+        """`compute`, seen by all who look at it."""
+        for witness in self._witnesses:
+            if isinstance(witness, Overseer):
+                compute = witness.around(compute)
+        return compute
 
     def gone(self) -> None:
         for witness in self._witnesses:

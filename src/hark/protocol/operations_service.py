@@ -14,6 +14,7 @@ from hark.protocol.operation import (
     JSON,
     SCRIPT,
     SVG,
+    TEXT,
     Code,
     Content,
     Operation,
@@ -32,6 +33,16 @@ SERVICE: Final = (
         answers=(Content(JSON, (a.Health,)),),
         codes=(FAULT,),
         keyed=False,
+    ),
+    Operation(
+        id="metrics",
+        method="GET",
+        path="/metrics",
+        title="Metrics",
+        words="Of the whole server, in Prometheus' text format 0.0.4; docs/metrics.md of Hark's repository says what "
+        "each means. Takes an API key in the header Authorization, and no client secret.",
+        answers=(Content(TEXT),),
+        codes=(*CREDENTIAL_CODES, FAULT),
     ),
     Operation(
         id="index",
