@@ -13,6 +13,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "speech"))
 
+pytest.register_assert_rewrite("talking")
+
 import recovering
 from standing import Hark
 from talking import Company, account, said

@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 CLONE_NEWNET = 0x4000_0000  # of <sched.h>
+ESTABLISHED = "01"  # of /proc/net/tcp
 HANDSHAKE = (
     "GET /v1/realtime?intent=transcription HTTP/1.1\r\nHost: hark\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -41,6 +42,13 @@ def enter(pid):
     with Path(f"/proc/{pid}/ns/net").open() as file:
         if libc.setns(file.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "setns")
+
+
+def connections(server):
+    """How many connections of clients the server's system holds to be alive."""
+    lines = Path(f"/proc/{server.pid}/net/tcp").read_text().splitlines()[1:]
+    fields = [line.split() for line in lines]
+    return sum(local.endswith(f":{server.port:04X}") and state == ESTABLISHED for _, local, _, state, *_ in fields)
 
 
 class Socket:

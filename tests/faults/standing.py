@@ -66,15 +66,6 @@ class Hark(Server):
         fields = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    @property
-    def sockets(self):
-        """How many sockets its own process has open."""
-        found = 0
-        for path in Path(f"/proc/{self.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # it was closed meanwhile
-                found += str(path.readlink()).startswith("socket:")
-        return found
-
     def hark(self, *arguments, **options):
         """A command of Hark's, as the operator of this server gives it: its code, its output, and what it complains
         of."""

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from network import Socket, append, enter, frame, request
+from network import Socket, append, connections, enter, frame, request
 from talking import Company, same_as, until
 
 from hark.audio.formats import encode
@@ -34,9 +34,9 @@ def crowded(start):
 
 @pytest.fixture(scope="module")
 def stalled(crowded):
-    """A client that asks, and never reads an answer, until nothing gets through any more. What the server held before
-    it came: memory and sockets."""
-    held = crowded.memory, crowded.sockets
+    """A client that asks, and never reads an answer, until nothing gets through any more. The memory that the server
+    held before it came."""
+    held = crowded.memory
     client = Socket(crowded, window=4096)
     client.send(request())
     client.flood(UPDATE * 100)
@@ -46,8 +46,8 @@ def stalled(crowded):
 
 @pytest.fixture(scope="module")
 def cut_off(start, clips):
-    """A server whose network is its own (`begin` puts a thread there), and how many sockets it held when every packet
-    between it and a client in mid-turn was lost from then on, in silence."""
+    """A server whose network is its own (`begin` puts a thread there), and loses every packet between it and a client
+    in mid-turn from now on, in silence."""
     own = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
     if os.geteuid() != 0 or not shutil.which("ip") or subprocess.run([*own, "true"], check=False).returncode:
         yield None
@@ -67,19 +67,17 @@ def cut_off(start, clips):
     client.send(request())
     client.greeted().send(append(encode(clips[0][: 2 * 16_000], "pcm16")))
     until(lambda: " opened" in server.log)
-    held = server.sockets
     subprocess.run(["nsenter", "--target", str(server.pid), "--net", "sh", "-ec", LOSE, "sh", LOST], check=True)
-    yield server, held
+    yield server
     client.close()
 
 
 @pytest.mark.fault("a client stops reading", "others: nothing; it waits, and is dropped after 60 s", "its connection")
 def test_stops_reading(crowded, stalled, cut_off, clips, undisturbed):
-    memory, _ = stalled
     with Company(crowded, clips) as company:
         pass
     same_as(undisturbed, company)
-    assert crowded.memory - memory < 64 * MEBIBYTE, "what it does not read piles up here"
+    assert crowded.memory - stalled < 64 * MEBIBYTE, "what it does not read piles up here"
 
 
 @pytest.mark.fault("forty clients send a byte a second, in the handshake or in a frame", "others: nothing")
@@ -106,7 +104,7 @@ def test_a_byte_a_second(crowded, clips, undisturbed):
 @pytest.mark.fault("clients break off in mid-turn and come back at once, again and again", "others: nothing")
 def test_reconnects(crowded, clips, undisturbed, survived):
     speech = encode(clips[0][: 2 * 16_000], "pcm16")
-    before = crowded.sockets
+    before = connections(crowded)
     with Company(crowded, clips) as company:
         company.wait_for_words()
         for _ in range(60):
@@ -116,7 +114,7 @@ def test_reconnects(crowded, clips, undisturbed, survived):
             client.reset()
     same_as(undisturbed, company)
     ended = time.monotonic()
-    until(lambda: crowded.sockets <= before, what="connections of clients that are gone are still open")
+    until(lambda: connections(crowded) <= before, what="connections of clients that are gone are still open")
     survived(time.monotonic() - ended)
 
 
@@ -141,13 +139,11 @@ def test_comes_back(start, tmp_path):
 def test_cut_off(cut_off, clips, undisturbed):
     if cut_off is None:
         pytest.skip("this user may not make a network of its own")
-    server, held = cut_off
-    with Company(server, clips, begin=server.begin) as company:
+    with Company(cut_off, clips, begin=cut_off.begin) as company:
         pass
     same_as(undisturbed, company)
-    until(lambda: server.sockets < held, what="the connection of who is gone is still open")
+    until(lambda: not connections(cut_off), what="the connection of who is gone is still open")
 
 
 def test_who_does_not_read_is_dropped_in_the_end(crowded, stalled):
-    _, sockets = stalled
-    until(lambda: crowded.sockets <= sockets, what="it is still there")
+    until(lambda: not connections(crowded), what="it is still there")

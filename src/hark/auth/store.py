@@ -199,7 +199,7 @@ class Store:
             raise self._fault(str(error)) from error
 
     def _fault(self, error: str, mend: str | None = None) -> StorageError:
-        kinds = ((state, known) for signs, state, known in _FAULTS if any(sign in error.lower() for sign in signs))
+        kinds = ((state, known) for parts, state, known in _FAULTS if any(part in error.lower() for part in parts))
         state, known = next(kinds, _ANY_FAULT)
         told = (
             f"This server cannot look up API keys: its key store {state}. Its log says what to do. Please try again in "
