@@ -13,8 +13,6 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "speech"))
 
-pytest.register_assert_rewrite("talking")
-
 import recovering
 from standing import Hark
 from talking import Company, account, said
