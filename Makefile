@@ -59,6 +59,10 @@ $(NODE)/node_modules/.made $(LIVEKIT)/node_modules/.made: %/node_modules/.made: 
 test-clients: dev $(NODE)/node_modules/.made $(LIVEKIT)/node_modules/.made $(PYCLIENTS)  ## published clients, unmodified, against a server process (needs npm)
 	$(BIN)/pytest tests/clients
 
+test-faults: dev  ## faults done to real servers while real speech streams (installs Debian's faketime if there is none)
+	@tests/faults/need-faketime
+	$(BIN)/pytest tests/faults
+
 $(VENV)/.browser: $(VENV)/.dev requirements/browser.txt
 	$(PIP) install --quiet --require-hashes --no-deps -r requirements/browser.txt
 	@touch $@
@@ -129,4 +133,4 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 
-.PHONY: help install run dev check audit-code audit test test-clients test-browser test-deploy format lock accuracy denoise turns bench bench-page api-table clean fuzz
+.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-deploy format lock accuracy denoise turns bench bench-page api-table clean fuzz

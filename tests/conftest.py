@@ -17,7 +17,7 @@ from hark.models.pull import models_folder, pull
 from pretender import Pretender
 from serving import Server
 
-pytest.register_assert_rewrite("listening", "rawsocket")
+pytest.register_assert_rewrite("listening", "rawsocket", "talking")
 # CI tries the same examples each time; a developer's runs look for new ones. None has to be quick: machines are shared.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("any", deadline=None)

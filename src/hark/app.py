@@ -158,7 +158,7 @@ def around(app: ASGIApp, calls: Calls, watched: Watched) -> ASGIApp:
 
     def any_origin() -> bool:
         try:
-            return calls.any_origin or calls.keys.required
+            return calls.any_origin or calls.keys.required_at_once
         except OperatorError:  # the request meets it too, and tells of it
             return False
 

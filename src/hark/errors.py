@@ -13,9 +13,11 @@ Rule: every error says what was expected, what came, and what to do, and carries
     │   ├── TooLargeError     … or more than this server takes (FileTooLargeError: in an upload)
     │   └── MediaTypeError    … or in a form that cannot be read
     ├── OperatorError    the person who runs Hark set something wrong, or a file is missing
+    │   └── StorageError      … or a disk or a file that Hark keeps something in cannot be used
     ├── ModelError       a model could not be loaded, or failed on a request
     ├── JournalError     what has to be written down before it is told could not be
     └── InternalError    our own defect
+        └── UnavailableError  … or none, but what Hark stands on is not there just now
 """
 
 from __future__ import annotations
@@ -113,19 +115,39 @@ class OperatorError(HarkError):
     """A setting, a file or the machine stands in the way; the message names the mend."""
 
 
+class InternalError(HarkError):
+    """A defect of Hark."""
+
+
+class UnavailableError(InternalError):
+    """What the server stands on fails it; the request may work after `retry_after_s` seconds."""
+
+    status = 503
+
+    def __init__(self, message: str, *, code: str, retry_after_s: int) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class StorageError(OperatorError):
+    """A disk or a file in which the server keeps something cannot be used. `told`: what its callers learn of it, to
+    whom paths mean nothing."""
+
+    def __init__(self, message: str, told: UnavailableError) -> None:
+        super().__init__(message)
+        self.told = told
+
+
 class ModelError(HarkError):
     """A model could not be loaded or failed while it ran; the request may work when sent again, unless the failure is
-    `lasting`."""
+    `lasting`. `deadly`: the model's process did not survive the request."""
 
     status = 503
     lasting = False
+    deadly = False
 
 
 class JournalError(HarkError):
     """A transcript that could not be written to the journal, and so is not told. Later ones may be."""
 
     status = 503
-
-
-class InternalError(HarkError):
-    """A defect of Hark."""

@@ -9,7 +9,7 @@ from hark.auth.keys import Keys, create_key, revoke_key
 from hark.auth.principal import ANONYMOUS
 from hark.auth.signing import FILE, SigningKeys
 from hark.auth.store import Store
-from hark.errors import AuthError, OperatorError
+from hark.errors import AuthError, OperatorError, StorageError
 
 KEY = "sk-one-two-three"
 NOW = 1_795_000_000
@@ -110,7 +110,8 @@ def test_a_server_whose_last_key_is_gone_is_not_open(keys, tmp_path):
     for path in tmp_path.iterdir():
         path.unlink()
     assert running.required
-    refused(running, key)
+    with pytest.raises(StorageError, match="holds none any more"):
+        running.admit([key])
 
 
 def test_a_key_expires(keys, tmp_path, clock):

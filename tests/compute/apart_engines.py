@@ -45,6 +45,8 @@ class Moody(Parrot):
                 raise ModelError("The model sulks. Ask again.")
             case "stumble":
                 raise ZeroDivisionError("of its own")
+            case "starve":
+                raise RuntimeError("bfc_arena.cc: Failed to allocate memory for requested buffer of size 15095808")
             case "odd":
                 return [Hypothesis((Token(" odd", np.float32(-0.5)),))]
             case "hang":

@@ -114,6 +114,14 @@ def test_a_failed_request_leaves_the_process_as_it_is(tmp_path):
         assert words(engine.transcribe([Utterance(AUDIO)])[0])[0] == str(pid)
 
 
+def test_a_process_without_memory_gives_way_to_the_next(tmp_path):
+    with running(Moody, tmp_path) as engine:
+        pid = engine.pid
+        with pytest.raises(EngineLostError, match="exit status 71"):
+            engine.transcribe([Utterance(AUDIO, prompt="starve")])
+        assert words(engine.transcribe([Utterance(AUDIO)])[0])[0] == str(engine.pid) != str(pid)
+
+
 @pytest.mark.parametrize(
     ("load", "kind", "message"),
     [

@@ -191,6 +191,26 @@ def test_a_final_request_is_asked_twice_and_then_given_up():
     assert job.request() is None
 
 
+def test_a_partial_that_ended_its_process_is_no_more_asked_and_the_final_one_once():
+    deadly = ModelError("lost")
+    deadly.deadly = True
+    talk = Talk().hear(20, 0.9)
+    talk.job.refuse(talk.job.request(), deadly)
+    assert talk.hear(60, 0.9).job.request() is None
+    assert talk.hear(20, 0.1).job.request() is None, "nor in a pause"
+    job = talk.close()
+    job.refuse(job.request(), deadly)
+    assert job.failure is deadly
+
+
+def test_after_a_partial_that_ended_its_process_the_final_one_may_work():
+    deadly = ModelError("lost")
+    deadly.deadly = True
+    talk = Talk().hear(20, 0.9)
+    talk.job.refuse(talk.job.request(), deadly)
+    assert answered(talk.hear(60, 0.9).close(), "one", "two") == "one two"
+
+
 def test_two_failures_with_success_between_them_are_not_two_in_a_row():
     talk = Talk()
     for _ in range(4):

@@ -40,11 +40,22 @@ class Keys:
         self._signing = SigningKeys(folder, clock)
         self._clock = clock
         self._required = self._key is not None
+        self._had_keys = False  # the store, ever since
 
     @property
     def required(self) -> bool:
-        """Whether a credential is asked for. Once it is, it stays so, whatever becomes of the store."""
-        self._required = self._required or self._store.has_keys()
+        """Whether a credential is asked for. Once it is, it stays so, whatever becomes of the store. May wait for who
+        holds the store. Raises StorageError where it cannot be known."""
+        return self._is_required()
+
+    @property
+    def required_at_once(self) -> bool:
+        """The same, and waits for nobody: for the event loop."""
+        return self._is_required(patience_s=0.0)
+
+    def _is_required(self, **patience_s: float) -> bool:
+        if not self._required and self._store.has_keys(**patience_s):
+            self._required = self._had_keys = True
         return self._required
 
     def keep_locked(self, key: str | None) -> None:
@@ -58,8 +69,13 @@ class Keys:
         self._key = key.encode() if key else None
         self._required = self._required or self._key is not None
 
+    def own(self, credentials: Sequence[str]) -> Principal | None:
+        """Who sent the key of HARK_API_KEY before any other, for whom no store has to be asked."""
+        return Principal("key", OWN_KEY) if credentials and self._is_own(credentials[0]) else None
+
     def admit(self, credentials: Sequence[str]) -> Principal:
-        """Whoever sent these. Raises AuthError."""
+        """Whoever sent these. May wait for who holds the store. Raises AuthError, and StorageError if it is broken, or
+        has lost its keys."""
         required, faults = self.required, list[AuthError]()
         for candidate in credentials:
             try:
@@ -96,6 +112,7 @@ class Keys:
             return Principal("key", OWN_KEY)
         found = self._store.by_key(candidate)
         if found is None:
+            self._check_store()
             message = f"Incorrect API key provided: {mask(candidate)}. Send a key of this server."
             raise AuthError(message, code="invalid_api_key")
         return self._valid(found, "This API key")
@@ -117,11 +134,18 @@ class Keys:
             return Principal("key", OWN_KEY)
         found = self._store.by_id(parent.hex())
         if found is None:
+            self._check_store()
             message = "The API key behind this client secret is no key of this server. Mint another with one that is."
             raise AuthError(message, code="invalid_api_key")
         return self._valid(found, "The API key behind this client secret")
 
+    def _check_store(self) -> None:
+        """A client takes "no such key" for final. Raises StorageError where the fault is the store's."""
+        if self._had_keys and not self._store.has_keys():
+            raise self._store.lost()
+
     def _valid(self, key: StoredKey, which: str) -> Principal:
+        self._had_keys = True
         if key.revoked_at is not None:
             raise AuthError(f"{which} was revoked. Use another one.", code="invalid_api_key")
         if key.expires_at is not None and self._clock() >= key.expires_at:

@@ -21,7 +21,7 @@ from typing import Final
 from msgspec import Struct, convert, json
 
 from hark.auth import usage
-from hark.errors import OperatorError
+from hark.errors import OperatorError, StorageError, UnavailableError
 
 FILE: Final = "hark.db"
 _SCHEMA: Final = """
@@ -38,6 +38,23 @@ CREATE TABLE IF NOT EXISTS audio (
 ) STRICT, WITHOUT ROWID;
 """
 _PATIENCE_S: Final = 5.0  # with another connection that writes
+_RETRY_AFTER_S: Final = 5  # for who is refused because of the file
+# SQLite's words -> what callers are told of the file, and what to do.
+_FAULTS: Final = (
+    (("locked", "busy"), "is held by another program", "End the program that holds it: a shell or a backup, perhaps."),
+    (
+        ("full", "no space", "disk i/o"),
+        "cannot be written to",
+        "Make room on its disk; if there is some, see in the system's log whether the disk works.",
+    ),
+    (
+        ("not a database", "malformed", "no such table", "no such column"),
+        "is damaged",
+        f"Put back a copy of it, without {FILE}-wal and {FILE}-shm beside it; or move it away, make keys anew with "
+        "`hark keys create`, and start the server again.",
+    ),
+)
+_ANY_FAULT: Final = ("cannot be read", "Check that it is a file, and that this user may read and write it.")
 _VERSION: Final = 1  # of the schema; a file that says less, or nothing, is brought up to it
 _COLUMNS: Final = "id, name, created_at, expires_at, revoked_at, origins, max_sessions, audio_minutes_per_hour"
 
@@ -61,9 +78,9 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
 
-    def has_keys(self) -> bool:
+    def has_keys(self, patience_s: float = _PATIENCE_S) -> bool:
         """Whether a key was ever made."""
-        return bool(self._ask("SELECT 1 FROM keys LIMIT 1"))
+        return bool(self._ask("SELECT 1 FROM keys LIMIT 1", patience_s=patience_s))
 
     def all(self) -> list[StoredKey]:
         return [_key(row) for row in self._ask(f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, name")]  # noqa: S608
@@ -141,25 +158,57 @@ class Store:
             found[key_id][minute] = samples
         return found
 
-    def _ask(self, question: str, *values: object) -> list[tuple[object, ...]]:
+    def lost(self) -> StorageError:
+        """What to say where there is no key any more, and there was one."""
+        return self._fault("it held keys, and holds none any more. It was moved, emptied or replaced", _FAULTS[-1][2])
+
+    def _ask(self, question: str, *values: object, patience_s: float = _PATIENCE_S) -> list[tuple[object, ...]]:
         if not self.path.exists():
             return []
-        with self._open() as database:
-            return database.execute(question, values).fetchall()
+        try:
+            with self._open(patience_s) as database:
+                return database.execute(question, values).fetchall()
+        except StorageError as fault:
+            if not _nothing_can_be_written(fault.__cause__) or self._has_log():
+                raise
+            try:
+                with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?immutable=1", uri=True)) as database:
+                    return database.execute(question, values).fetchall()
+            except sqlite3.Error:
+                raise fault from None
+
+    def _has_log(self) -> bool:
+        """Whether a write-ahead log holds what the file does not."""
+        try:
+            return self.path.with_name(f"{FILE}-wal").stat().st_size > 0
+        except OSError:
+            return False
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self, patience_s: float = _PATIENCE_S) -> Iterator[sqlite3.Connection]:
+        """Raises StorageError."""
         try:
             self._create()
-            with closing(sqlite3.connect(self.path, timeout=_PATIENCE_S)) as database:
-                _use_wal(database)
+            with closing(sqlite3.connect(self.path, timeout=patience_s)) as database:
+                _use_wal(database, patience_s)
                 if database.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
                     _upgrade(database)
                 with database:
                     yield database
         except (sqlite3.Error, OSError) as error:
-            message = f"The key store {self.path} cannot be used: {error}. Check that this user may read and write it."
-            raise OperatorError(message) from error
+            raise self._fault(str(error)) from error
+
+    def _fault(self, error: str, mend: str | None = None) -> StorageError:
+        kinds = ((state, known) for parts, state, known in _FAULTS if any(part in error.lower() for part in parts))
+        state, known = next(kinds, _ANY_FAULT)
+        told = (
+            f"This server cannot look up API keys: its key store {state}. Its log says what to do. Please try again in "
+            f"{_RETRY_AFTER_S}s."
+        )
+        return StorageError(
+            f"The key store {self.path} cannot be used: {error}. {mend or known}",
+            UnavailableError(told, code="key_store_unavailable", retry_after_s=_RETRY_AFTER_S),
+        )
 
     def _create(self) -> None:
         """The file, which only its owner may read. An existing one is left alone: to close any descriptor of a database
@@ -170,10 +219,17 @@ class Store:
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-def _use_wal(database: sqlite3.Connection) -> None:
+def _nothing_can_be_written(error: BaseException | None) -> bool:
+    """Where a disk is full or may only be read, SQLite cannot make the files that it wants beside a database even for
+    reading. The database alone tells all then, if nobody else has it open."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+
+
+def _use_wal(database: sqlite3.Connection, patience_s: float) -> None:
     """Once a file is switched it stays so. Unlike any other statement, the switch does not wait for other connections,
     but fails at once (SQLite, "PRAGMA journal_mode"), so the first users of a new file would fail each other."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
             database.execute("PRAGMA journal_mode = WAL")

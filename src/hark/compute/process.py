@@ -49,6 +49,8 @@ def can_run_apart() -> bool:
 class EngineLostError(ModelError):
     """The process ended, or had to be ended, while it worked. The same request may work when sent again."""
 
+    deadly = True
+
 
 class EngineProcess:
     """Runs `model.load(options)` elsewhere, at once. Raises OperatorError or ModelError if it cannot be loaded.

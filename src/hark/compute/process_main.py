@@ -3,7 +3,7 @@
 Rule: it lives as long as the socket it was given. A terminal's Ctrl-C, its end, and a service manager's SIGTERM reach
 it too, and are left to the server, which may want the last transcripts. It steps back for the server: the loop that
 carries all sessions needs its core at once, an engine needs many for long. And if memory runs out, it is the one to go,
-for the server starts another and loses nothing.
+by the kernel's choice or its own, for the server starts another and loses nothing.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ from hark.telemetry import logs
 
 NICER: Final = 2
 FIRST_TO_GO: Final = "500"  # of 1,000, in the kernel's choice of whom it ends when memory runs out
+EX_MEMORY: Final = 71  # EX_OSERR of sysexits.h
+# What runtimes say in errors of their own: onnxruntime's arena, C++'s new, CUDA under PyTorch and CTranslate2.
+NO_MEMORY: Final = ("Failed to allocate memory", "bad_alloc", "out of memory")
 log = logging.getLogger("hark.compute")
 
 
@@ -109,6 +112,9 @@ class Engineer:
         except HarkError as error:
             broke.append(Broke(error.message, isinstance(error, OperatorError), ours=True))
         except Exception as error:
+            if _out_of_memory(error):
+                log.error("%s, for lack of memory; its process ends, and the next begins anew: %s", fault, error)
+                os._exit(EX_MEMORY)
             log.exception("%s", fault)
             broke.append(Broke(str(error)))
         finally:
@@ -126,6 +132,11 @@ class Engineer:
                     self._say(encoded(Alive()))
                 except OSError:  # the server is gone, and an engine may take long to notice
                     os._exit(1)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """A process that has met this may meet it with every request that follows."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in NO_MEMORY)
 
 
 def _step_back() -> None:

@@ -120,7 +120,7 @@ class Calls:
 
     async def offer(self, request: Request) -> Response:
         """201 and the answer, whichever of the URLs it came to."""
-        who = guard.admit(request, self.keys, any_origin=self.any_origin)
+        who = await guard.admit(request, self.keys, any_origin=self.any_origin)
         offer = await _read(request)
         minted = None if who.configuration is None else minting.unpack(who.configuration)
         shown = guard.handshake(request)
@@ -131,14 +131,14 @@ class Calls:
 
     async def hang_up(self, request: Request) -> Response:
         """200 and nothing, once, and as a rule when it is no session of its key any more: the next call may follow."""
-        who = guard.admit(request, self.keys, any_origin=self.any_origin)
+        who = await guard.admit(request, self.keys, any_origin=self.any_origin)
         call = self.find(request.path_params["call_id"], who)
         call.end("it was hung up")
         await asyncio.wait({self._tasks[call.id]}, timeout=HANG_UP_S)
         return Response(status_code=200)
 
     async def telephone(self, request: Request) -> Response:
-        who = guard.admit(request, self.keys, any_origin=self.any_origin)
+        who = await guard.admit(request, self.keys, any_origin=self.any_origin)
         self.find(request.path_params["call_id"], who)
         verb = request.url.path.rpartition("/")[2]
         message = (

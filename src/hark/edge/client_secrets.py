@@ -60,7 +60,7 @@ class ClientSecrets(Struct, frozen=True):
         return either(mint, self.calls)
 
     async def _mint(self, request: Request, endpoint: Endpoint) -> Response:
-        who = guard.admit(request, self.keys, any_origin=self.any_origin)
+        who = await guard.admit(request, self.keys, any_origin=self.any_origin)
         order = minting.read_order(endpoint, await _body(request))
         choice = minting.settle(order, self.find_model)
         # In a thread, for what is too large for a header waits for the disk, and for whoever else writes to the store.

@@ -62,7 +62,7 @@ class Console(Struct, frozen=True):
         if "text/html" in request.headers.get("accept", ""):
             return _answer(request, _FILES[_PAGE], {"vary": "accept", **_guards(request)})
         try:
-            required = self.keys.required
+            required = self.keys.required_at_once
         except OperatorError:  # whoever calls is told of it; here it is enough not to promise too much
             required = True
         return JSONResponse(told(status.where(request, credential_required=required)), headers={"vary": "accept"})

@@ -78,21 +78,20 @@ class Drain:
         return JSONResponse(answers.told(answers.Readiness("ready")), headers={"cache-control": "no-store"})
 
     async def begin(self, request: Request) -> Response:
-        self._admit(request)
+        await self._admit(request)
         self._tell_others(True)
         return JSONResponse(answers.told(answers.Readiness("draining")), 202)
 
     async def end(self, request: Request) -> Response:
         """Back into service; who was asked to leave goes all the same."""
-        self._admit(request)
+        await self._admit(request)
         self._tell_others(False)
         return JSONResponse(answers.told(answers.Readiness("ready")))
 
-    def _admit(self, request: Request) -> None:
-        who = guard.admit(
-            request, self._keys, any_origin=False
-        )  # a page that the operator looks at is not the operator
-        if self._keys.required:
+    async def _admit(self, request: Request) -> None:
+        # a page that the operator looks at is not the operator
+        who = await guard.admit(request, self._keys, any_origin=False)
+        if self._keys.required_at_once:
             allowed = who.key_id == OWN_KEY and not who.by_secret
         else:
             allowed = request.client is not None and _is_here(request.client.host)

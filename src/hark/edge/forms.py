@@ -7,6 +7,7 @@ published client is read: unquoted names, `filename*`, a quoted boundary, a cont
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from tempfile import gettempdir
 from typing import Final
 
 from msgspec import Struct
@@ -15,8 +16,9 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from hark.errors import CallerError, FileTooLargeError, MediaTypeError
+from hark.errors import CallerError, FileTooLargeError, MediaTypeError, StorageError, UnavailableError
 
+RETRY_AFTER_S: Final = 30  # after a disk was full
 MAX_FIELDS: Final = 200
 MAX_FIELD_BYTES: Final = 4 * 1024 * 1024  # a voice sample as a data URL
 # By which a body may be larger than the largest file.
@@ -67,6 +69,8 @@ async def read_form(request: Request, max_file_bytes: int) -> Form:
         parts = (await parser.parse()).multi_items()
     except MultiPartException as error:
         raise CallerError(f"The form cannot be read: {error.message} Expected multipart/form-data.") from error
+    except OSError as error:
+        raise _no_room(error) from error
     form = Form(
         [(name, value) for name, value in parts if isinstance(value, str)],
         [(name, value) for name, value in parts if isinstance(value, UploadFile)],
@@ -76,6 +80,16 @@ async def read_form(request: Request, max_file_bytes: int) -> Form:
             await form.close()
             raise too_large(max_file_bytes, file.size or 0)
     return form
+
+
+def _no_room(error: OSError) -> StorageError:
+    """Files wait in the folder for temporary ones while they come."""
+    told = f"This server has no room for the file just now. Its log says more. Please try again in {RETRY_AFTER_S}s."
+    return StorageError(
+        f"A file that was uploaded cannot be kept in {gettempdir()}: {error.strerror or error}. Make room there, or "
+        "name another folder with TMPDIR.",
+        UnavailableError(told, code="disk_full", retry_after_s=RETRY_AFTER_S),
+    )
 
 
 def too_large(limit: int, got: int) -> FileTooLargeError:

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hark.auth.keys import Keys
 from hark.auth.principal import Principal
 from hark.edge import requests, status
+from hark.edge.lookups import look_up
 from hark.errors import AuthError, CallerError
 from hark.protocol.dialects import Handshake
 
@@ -63,14 +64,20 @@ def credentials(connection: HTTPConnection) -> list[str]:
     return different
 
 
-def admit(connection: HTTPConnection, keys: Keys, *, any_origin: bool) -> Principal:
-    """Who is calling. Raises AuthError."""
+async def admit(connection: HTTPConnection, keys: Keys, *, any_origin: bool) -> Principal:
+    """Who is calling. Raises AuthError, and StorageError if the key store cannot tell."""
+    shown = credentials(connection)
+    own = keys.own(shown)
+    return own if own is not None else await look_up(lambda: _admit(connection, shown, keys, any_origin=any_origin))
+
+
+def _admit(connection: HTTPConnection, shown: list[str], keys: Keys, *, any_origin: bool) -> Principal:
     origin = connection.headers.get("origin")
     if not any_origin and not keys.required:
         if origin and not _is_loopback(origin):
             raise _foreign(origin)
         check_name(connection)
-    who = keys.admit(credentials(connection))
+    who = keys.admit(shown)
     if origin and who.origins and origin not in who.origins:
         message = f"Pages from {origin} may not use this key: it is for {', '.join(who.origins)}."
         raise AuthError(message, code="origin_not_allowed")

@@ -22,12 +22,14 @@ from hark.auth.store import Store
 from hark.auth.usage import Account
 from hark.core.work import SAMPLE_RATE
 from hark.edge.admission import Admission
+from hark.edge.lookups import look_up
 from hark.errors import CallerError, DrainingError, OperatorError, OverloadedError, RateLimitError
 
 log = logging.getLogger("hark.session")
 
 T = TypeVar("T")
 SAVED_EVERY_SAMPLES: Final = 5 * SAMPLE_RATE
+AGAIN_S: Final = 5.0  # after the store could not be written to
 
 
 class Meter:
@@ -170,7 +172,7 @@ class Limits:
 
     async def _account(self, who: Principal) -> Account:
         """With what other processes have written meanwhile. Raises RateLimitError if nothing is left of the hour."""
-        hours = await self._in_thread(lambda: self._store.audio(self.clock(), [who.key_id]))
+        hours = await look_up(lambda: self._store.audio(self.clock(), [who.key_id]))
         account = self._accounts.setdefault(who.key_id, Account(who.audio_minutes_per_hour))
         account.learn(hours[who.key_id], {})
         account.check(self.clock())
@@ -186,6 +188,7 @@ class Limits:
                     return
         except OperatorError as error:
             log.error("audio is not counted in the store: %s", error.message)
+            asyncio.get_running_loop().call_later(AGAIN_S, self.save)  # or what nobody adds to would never be
         finally:
             self._saving = None
 

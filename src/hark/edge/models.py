@@ -31,12 +31,12 @@ class Models(Struct, frozen=True):
 
     async def index(self, request: Request) -> Response:
         """All of them. Raises AuthError."""
-        guard.admit(request, self.keys, any_origin=self.any_origin)
+        await guard.admit(request, self.keys, any_origin=self.any_origin)
         return _json(ModelList(self.table))
 
     async def show(self, request: Request) -> Response:
         """One of them. Raises AuthError."""
-        guard.admit(request, self.keys, any_origin=self.any_origin)
+        await guard.admit(request, self.keys, any_origin=self.any_origin)
         name = request.path_params["name"]
         for model in self.table:
             if model.id.casefold() == name.casefold():

@@ -52,7 +52,7 @@ class Reference(Struct, frozen=True):
 
     def _document(self, request: Request) -> dict[str, Json]:
         try:
-            required = self.keys.required
+            required = self.keys.required_at_once
         except OperatorError:  # whoever calls is told of it; here it is enough not to promise too much
             required = True
         return describe(str(request.base_url).rstrip("/"), hark.__version__, keys_required=required)

@@ -17,7 +17,15 @@ from starlette.routing import Match, Route
 import hark
 from hark.core.settings import Json
 from hark.edge import requests
-from hark.errors import CallerError, HarkError, InternalError, ModelError, RateLimitError
+from hark.errors import (
+    CallerError,
+    HarkError,
+    InternalError,
+    ModelError,
+    RateLimitError,
+    StorageError,
+    UnavailableError,
+)
 from hark.protocol.answers import Health, Index, told
 from hark.telemetry import context
 
@@ -41,7 +49,7 @@ def envelope(
     error: HarkError, status: int | None = None, headers: dict[str, str] | None = None, **beside: Json
 ) -> JSONResponse:
     """`beside`: what else stands in the body."""
-    if isinstance(error, RateLimitError):
+    if isinstance(error, RateLimitError | UnavailableError):
         headers = {**(headers or {}), "retry-after": str(error.retry_after_s)}
     return JSONResponse({"error": fault(error), **beside}, status or error.status, headers)
 
@@ -97,6 +105,8 @@ async def raised(request: Request, error: Exception) -> Response:
     """What a request did wrong, in the envelope, and which model cannot serve it now; what else is wrong with the
     server, in its log."""
     assert isinstance(error, HarkError)
+    if isinstance(error, StorageError):
+        return envelope(unavailable(requests.id_of(request), error))
     if isinstance(error, ModelError):
         log.warning("%s: %s", requests.id_of(request), error)
         return envelope(error)
@@ -111,6 +121,12 @@ async def client_gone(request: Request, error: Exception) -> Response:
 async def crash(request: Request, error: Exception) -> Response:
     """Our own defect: a reference that leads to the log, and no trace."""
     return envelope(failure(requests.id_of(request), error))
+
+
+def unavailable(reference: str, error: StorageError) -> UnavailableError:
+    """What to say of what the operator has to mend, which goes to the log."""
+    log.error("%s: %s", reference, error.message)
+    return error.told
 
 
 def failure(reference: str, error: Exception) -> InternalError:

@@ -60,7 +60,7 @@ class Transcriptions(Struct, frozen=True):
 
     async def translate(self, request: Request) -> Response:
         try:
-            guard.admit(request, self.keys, any_origin=self.any_origin)
+            await guard.admit(request, self.keys, any_origin=self.any_origin)
         except CallerError as error:
             return _refusal(error)
         message = (
@@ -72,7 +72,7 @@ class Transcriptions(Struct, frozen=True):
     async def _answer(self, request: Request, *, in_full: bool) -> Response:
         async with AsyncExitStack() as stack:
             try:
-                who = guard.admit(request, self.keys, any_origin=self.any_origin)
+                who = await guard.admit(request, self.keys, any_origin=self.any_origin)
                 session = self.limits.session(who, addresses.of(request), live=False)
                 meter = await stack.enter_async_context(session)
                 form = await read_form(request, self.max_bytes)

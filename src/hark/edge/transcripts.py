@@ -51,7 +51,7 @@ class Transcripts:
         return [Route(path, self.show, methods=["GET"]) for path in PATHS]
 
     async def show(self, request: Request) -> Response:
-        who = guard.admit(request, self._keys, any_origin=self._any_origin)
+        who = await guard.admit(request, self._keys, any_origin=self._any_origin)
         form = request.query_params.get("response_format") or "json"
         if form not in _FORMS:
             message = f"Expected 'response_format' to be one of {', '.join(_FORMS)}; got '{form[:40]}'."

@@ -2,8 +2,9 @@
 
 Rule: the upgrade is never refused, since browsers cannot read an HTTP refusal and clients report only a status: whoever
 may not come in gets 101, one `error` event, and a close with 3000 (who you are) or 4000 (what you ask), as at OpenAI
-(contract B.3). Clients take those codes for final and do not reconnect. A limit that is reached closes with 1013 and a
-defect of ours with 1011, after which they may: so OpenAI's SDKs have it, and a limit passes by itself.
+(contract B.3). Clients take those codes for final and do not reconnect. A limit that is reached and a key store that
+cannot be asked close with 1013 and a defect of ours with 1011, after which they may: so OpenAI's SDKs have it, and a
+limit passes by itself.
 """
 
 from __future__ import annotations
@@ -30,7 +31,16 @@ from hark.edge.limits import Limits
 from hark.edge.line import SocketLine
 from hark.edge.lives import Lives
 from hark.edge.witness import Opened, Witnesses
-from hark.errors import AuthError, CallerError, DrainingError, InternalError, OperatorError, RateLimitError
+from hark.errors import (
+    AuthError,
+    CallerError,
+    DrainingError,
+    InternalError,
+    OperatorError,
+    RateLimitError,
+    StorageError,
+    UnavailableError,
+)
 from hark.protocol import dialects, events, minting
 from hark.session.configuration import FindModel
 from hark.session.session import Session
@@ -67,7 +77,7 @@ class Realtime(Struct, frozen=True):
         shown = guard.handshake(websocket)
         await websocket.accept(subprotocol=dialects.subprotocol(shown.subprotocols))
         try:
-            who = guard.admit(websocket, self.keys, any_origin=self.any_origin)
+            who = await guard.admit(websocket, self.keys, any_origin=self.any_origin)
             minted = None if who.configuration is None else minting.unpack(who.configuration)
             if call_id := shown.query.get("call_id"):
                 await self._attach(websocket, shown, call_id, who, minted)
@@ -89,6 +99,8 @@ class Realtime(Struct, frozen=True):
             pass  # while a frame was being sent
         except (CallerError, InternalError) as error:
             await refuse(websocket, error)
+        except StorageError as error:
+            await refuse(websocket, status.unavailable(requests.id_of(websocket), error))
         except OperatorError as error:
             log.error("%s", error.message)
             await refuse(websocket, InternalError("The server cannot tell who may connect. Its log says why."))
@@ -147,7 +159,7 @@ async def refuse(websocket: WebSocket, error: CallerError | InternalError) -> No
             code = CLOSE_AUTH
         case DrainingError():
             code = CLOSE_RESTART
-        case RateLimitError():
+        case RateLimitError() | UnavailableError():
             code = CLOSE_BUSY
         case CallerError():
             code = CLOSE_REQUEST

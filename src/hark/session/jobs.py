@@ -84,6 +84,7 @@ class Segment:
         self.answered: Stretch | None = None
         self.hypothesis: Hypothesis | None = None
         self.plain = False  # how it is asked about
+        self.deadly = False  # a process was lost over a partial request: only the final one is worth another
         self.flushed = False  # whether that answered a final request
 
     def hear(self, window: int, probability: float, level: float) -> None:
@@ -234,7 +235,7 @@ class Job:
             return None
         segment = self._segments[0]
         stretch = segment.stretch()
-        if stretch is None or stretch == under_way or not (early or segment.end is not None):
+        if stretch is None or stretch == under_way or not (segment.end is not None or (early and not segment.deadly)):
             return None
         unflushed = self._unflushed(segment)
         if stretch == segment.answered and (segment.end is None or segment.hypothesis) and not unflushed:
@@ -275,11 +276,14 @@ class Job:
         return bool(self.hints.prompt or self.hints.keywords or request.draft)
 
     def refuse(self, request: Request, error: HarkError) -> None:
-        """The model failed on `request`: a partial one waits for more audio, a final one is asked once more."""
+        """The model failed on `request`: a partial one waits for more audio, a final one is asked once more. What its
+        process did not survive would end another with each partial request, and others wait for that process too."""
         if not self._segments:
             return
         segment = self._segments[0]
-        self._failures += request.final
+        deadly = isinstance(error, ModelError) and error.deadly
+        segment.deadly |= deadly
+        self._failures += request.final or deadly
         lasting = isinstance(error, ModelError) and error.lasting and request.final and segment.end is not None
         if self._failures > MAX_FAILURES or lasting:
             self.fail(error)
