@@ -38,7 +38,7 @@ GUARDS: Final = (
 POLICY: Final = ("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
 # What pages may read of an answer beside its body.
 EXPOSED: Final = ("Location", "Retry-After", REQUEST_ID, VERSION[0], PROCESSING)
-_QUIET: Final = ("/health", "/metrics")  # which are asked every few seconds
+_QUIET: Final = ("/health", "/ready", "/metrics")  # which are asked every few seconds
 
 
 def id_of(connection: HTTPConnection) -> str:

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from hark.auth.keys import Keys
 from hark.edge import guard, relay
 from hark.edge.gateway import Gateway
+from hark.edge.lookups import look_up
 from hark.errors import AuthError
 from hark.telemetry import exposition
 from hark.telemetry.metrics import Metrics
@@ -47,7 +48,7 @@ class Scrape(Struct, frozen=True):
         """All workers' metrics. Raises AuthError."""
         if request.scope.get("state", {}).get(_OWN):  # whoever asks has looked at the key
             return Response(exposition.packed(self.metrics.collect()), media_type=_PACKED)
-        self._admit(request)
+        await self._admit(request)
         others = await asyncio.gather(*(self._of(index, request) for index in self._others()))
         answers = [families for families in others if families is not None]
         self.metrics.missed.inc(len(others) - len(answers))
@@ -56,12 +57,13 @@ class Scrape(Struct, frozen=True):
         body = await asyncio.to_thread(exposition.text, [own, *answers])
         return Response(body, headers={"content-type": exposition.CONTENT_TYPE})
 
-    def _admit(self, request: Request) -> None:
-        guard.admit(request, self.keys, any_origin=self.any_origin)
-        if not self.keys.required:
+    async def _admit(self, request: Request) -> None:
+        await guard.admit(request, self.keys, any_origin=self.any_origin)
+        if not self.keys.required_at_once:
             return
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if self.keys.admit([key.strip()] if scheme.lower() == "bearer" else []).by_secret:
+        shown = [key.strip()] if scheme.lower() == "bearer" else []
+        if (await look_up(lambda: self.keys.admit(shown))).by_secret:
             message = "A client secret cannot read metrics. Send the API key, as Authorization: Bearer."
             raise AuthError(message, code="invalid_api_key")
 

@@ -34,7 +34,7 @@ DISABLED: Final = "OTEL_SDK_DISABLED"
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 HTTP_PROTOBUF: Final = "http/protobuf"
 # What is asked every few seconds by machines.
-QUIET: Final = ("/health", "/metrics")
+QUIET: Final = ("/health", "/ready", "/metrics")
 STOP_MS: Final = 5_000
 
 
