@@ -169,6 +169,12 @@ def test_a_block_that_would_fill_the_memory_is_refused(rate, samples):
         next(stream_audio(file))
 
 
+@pytest.mark.parametrize("rate", [768_001, 1_900_000_000])
+def test_a_rate_that_nobody_records_at_is_refused(rate):
+    with pytest.raises(CallerError, match="more than 768000 samples a second"):
+        read_audio(io.BytesIO(wav(np.zeros(800, np.int16), rate)))
+
+
 def test_a_film_without_sound_is_refused(tmp_path):
     path = tmp_path / "silent.mp4"
     with av.open(path, "w") as container:

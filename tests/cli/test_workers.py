@@ -178,9 +178,11 @@ def test_sessions_of_an_address_are_counted_over_all(gateways):
     server = gateways("--max-sessions-per-address", "2", "--forwarded-allow-ips", "127.0.0.1")
     here = {"additional_headers": {"X-Forwarded-For": "2001:db8::1"}}
     there = {"additional_headers": {"X-Forwarded-For": "2001:db8:0:1::1"}}
-    with server.socket(**here) as one, server.socket(**here) as two, server.socket(**here) as three:
+    with ExitStack() as stack:
+        one, two = (stack.enter_context(server.socket(**here)) for _ in range(2))
         assert [one.receive()["type"], two.receive()["type"]] == [GREETING] * 2
         assert {server.holder(one), server.holder(two)} == set(server.pids)
+        three = stack.enter_context(server.socket(**here))
         (event,), code, _ = three.ending()
         assert (event["error"]["code"], code) == ("rate_limit_exceeded", 1013)
         assert "your network address may have 2" in event["error"]["message"]
