@@ -2,7 +2,7 @@
 
 Rule: a test says what it does with `@pytest.mark.fault(fault, sees, lost)`, and with the fixture `survived` how many
 seconds it took until all was as before. They are told as the least of a few bounds that held. So that the page does not
-change with every run, a bound stays as long as what is measured is below it and not far below, and in CI, on whatever
+change with every run, a bound stays as long as what is measured is below it and not far below; in CI, on whatever
 machine, as long as it is not far above. A run writes the rows of the test files that it ran whole and leaves the others
 alone. In CI a page that has to change fails the run.
 """
@@ -31,8 +31,8 @@ def bound(seconds, old):
         return AT_ONCE
     known = int(found[0]) if (found := re.findall(r"\d+", old or "")) else None
     if known in BOUNDS_S:
-        most = known * SLOWER if os.environ.get("CI") else known
-        if (known / FAR <= seconds or known == BOUNDS_S[0]) and seconds <= most:
+        least, most = (0, known * SLOWER) if os.environ.get("CI") else (known / FAR, known)
+        if (least <= seconds or known == BOUNDS_S[0]) and seconds <= most:
             return old
     least = next((each for each in BOUNDS_S if seconds <= each), None)
     assert least is not None, f"it took {seconds:.0f} s to recover"

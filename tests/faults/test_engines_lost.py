@@ -37,7 +37,7 @@ def test_killed(server, clips, undisturbed, survived):
     survived(company.recovery_s(began, after=after))
 
 
-@pytest.mark.fault("it is killed three times in a row", "a longer pause in the text")
+@pytest.mark.fault("the process of the engine is killed three times in a row", "a longer pause in the text")
 def test_killed_again(server, clips, undisturbed, survived):
     with Company(server, clips) as company:
         company.wait_for_words()
@@ -51,7 +51,7 @@ def test_killed_again(server, clips, undisturbed, survived):
     survived(company.recovery_s(began, after=after))
 
 
-@pytest.mark.fault("it is stopped (SIGSTOP)", "a pause in the text of 10 s, by which a process without life is known")
+@pytest.mark.fault("the process of the engine is stopped (SIGSTOP)", "a pause in the text of 10 s, by which a process without life is known")
 def test_stopped(server, clips, undisturbed, survived):
     with Company(server, clips) as company:
         company.wait_for_words()
