@@ -51,7 +51,10 @@ def test_killed_again(server, clips, undisturbed, survived):
     survived(company.recovery_s(began, after=after))
 
 
-@pytest.mark.fault("the process of the engine is stopped (SIGSTOP)", "a pause in the text of 10 s, by which a process without life is known")
+@pytest.mark.fault(
+    "the process of the engine is stopped (SIGSTOP)",
+    "a pause in the text of 10 s, by which a process without life is known",
+)
 def test_stopped(server, clips, undisturbed, survived):
     with Company(server, clips) as company:
         company.wait_for_words()

@@ -3,8 +3,9 @@
 import os
 import signal
 
+import httpx
 import pytest
-from talking import Company, Returning, account, said, same_as
+from talking import Company, Returning, account, said, same_as, until
 
 from gateways import children
 
@@ -32,6 +33,26 @@ def test_stopped_in_mid_turn(start, clips, undisturbed):
         heard = said(talk.events)
         assert heard == words[: len(heard)]
     assert any(said(talk.events) for talk in company.talks)
+
+
+@pytest.mark.fault(
+    "the key is changed in mid-turn (SIGHUP)", "nothing; newcomers need the new key, the old one is refused with 401"
+)
+def test_reloaded_in_mid_turn(start, clips, undisturbed, tmp_path):
+    file = tmp_path / "server.env"
+    file.write_text("HARK_API_KEY=sk-before-0123\n")
+    server = start("--env-file", str(file))
+    with Company(server, clips, key="sk-before-0123") as company:
+        company.wait_for_words()
+        file.write_text("HARK_API_KEY=sk-after-0123\n")
+        os.kill(server.pid, signal.SIGHUP)
+        until(lambda: models(server, "sk-after-0123") == 200)
+        assert models(server, "sk-before-0123") == 401
+    same_as(undisturbed, company)
+
+
+def models(server, key):
+    return httpx.get(f"{server.url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code
 
 
 @pytest.mark.fault(
