@@ -4,8 +4,9 @@ import asyncio
 import json
 
 import pytest
+import uvloop
 
-from hark.core.messages import SessionEnded, SessionView
+from hark.core.messages import ClearAudio, SessionEnded, SessionView
 from hark.core.settings import ModelCard, SessionSettings
 from hark.core.work import ScoreVoice, Transcribed, VoiceScored
 from hark.edge.frames import Speaker, commands
@@ -88,8 +89,8 @@ class Client:
         return [event["transcript"] for event in self.seen if event["type"] == COMPLETED]
 
 
-def pumping(client, models, settings=MANUAL, dialect="ga", lifetime_s=3_600.0):
-    """The loop of a session, as a coroutine, between this client and these models."""
+def pump(client, models, settings=MANUAL, dialect="ga", lifetime_s=3_600.0):
+    """The loop of a session between this client and these models."""
     numbers = iter(range(10**9))
 
     def new_id(prefix):
@@ -99,7 +100,12 @@ def pumping(client, models, settings=MANUAL, dialect="ga", lifetime_s=3_600.0):
     now = asyncio.get_running_loop().time()
     session = Session(view, find_model=lambda name: CARD, new_id=new_id, now=now, lifetime_s=lifetime_s)
     speaker = Speaker(dialect, send=client.send, new_id=new_id)
-    return Pump(session, models, tell=speaker.tell).run(commands(client.frames()))
+    return Pump(session, models, tell=speaker.tell)
+
+
+def pumping(client, models, settings=MANUAL, **options):
+    """The same as a coroutine."""
+    return pump(client, models, settings, **options).run(commands(client.frames()))
 
 
 def run(client, models=None, **options):
@@ -167,6 +173,19 @@ def test_a_session_ends_when_its_time_is_over():
     assert (ended.code, ended.reason) == (1001, "session_expired")
     assert client.seen[-1]["error"]["code"] == "session_expired"
     assert client.left
+
+
+def test_a_deadline_that_has_passed_already_rings_too():
+    """uvloop gives another handle for it."""
+
+    async def scenario():
+        async with asyncio.timeout(PATIENCE_S):
+            late = pump(client, Models(), lifetime_s=-1.0)
+            late.put([ClearAudio()])
+            return await late.serve()
+
+    client = Client([])
+    assert uvloop.run(scenario()).reason == "session_expired"
 
 
 def test_nothing_goes_on_when_the_client_is_gone():

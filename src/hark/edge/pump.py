@@ -66,6 +66,7 @@ class Pump:
         self._queued_s = 0.0
         self._behind = False  # what the session said last: nothing that is only queued changes it
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0  # uvloop's handle does not tell if that has passed already
         self._deliver = self._result  # one bound method, so that work can be withdrawn by it
 
     async def run(self, commands: AsyncIterator[AnyCommand]) -> SessionEnded | None:
@@ -220,11 +221,11 @@ class Pump:
         """Ring at the session's next deadline or before: most move on with every append, and a timer that is left
         where it was rings once in seconds, where one that follows would be set anew each time."""
         due = self._session.next_timer()
-        if due is None or (self._timer is not None and self._timer.when() <= due):
+        if due is None or (self._timer is not None and self._rings_at <= due):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._ring)
+        self._timer, self._rings_at = self._loop.call_at(due, self._ring), due
 
     def _ring(self) -> None:
         self._timer = None
