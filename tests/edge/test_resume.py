@@ -8,6 +8,7 @@ import pytest
 from hark.auth.keys import create_key
 from serving import BETA, COMPLETED, PATIENCE_S, speech
 
+DELTA = "conversation.item.input_audio_transcription.delta"
 STARTED = "input_audio_buffer.speech_started"
 SAID = speech("alpha", "bravo", "charlie", "delta", pause_s=0.8)
 BYTES_A_MS = 48
@@ -88,6 +89,40 @@ def test_events_that_were_missed_are_told_once(serve):
     with again(server, session_id, last) as wire:
         wire.receive()
         assert wire.ask("input_audio_buffer.clear")["type"] == "input_audio_buffer.cleared", "nothing is told twice"
+
+
+def test_who_is_cut_off_behind_the_greeting_has_still_missed_the_rest(serve):
+    server = serve()
+    with server.session() as wire:
+        session_id = wire.created["session"]["id"]
+        wire.append(SAID)
+        cut(wire)
+    while not (body := shown(server, session_id).json())["text"]:
+        assert body["items"][-1:] == [] or body["items"][-1]["status"] == "in_progress"
+    seen = wire.created["event_id"]
+    for _ in range(2):
+        with again(server, session_id, seen) as wire:
+            seen = wire.receive()["event_id"]
+            cut(wire)
+    with again(server, session_id, seen) as wire:
+        assert wire.receive()["resumed"]["events_missed"] is False
+        events = wire.until(COMPLETED)
+    assert [event["type"] for event in events].count(STARTED) == 1
+    assert "".join(event["delta"] for event in events if event["type"].endswith("delta")) == body["text"]
+
+
+def test_what_was_cleared_before_it_was_an_item_is_in_no_transcript(serve):
+    server = serve()
+    with server.session() as wire:
+        wire.ask("session.update", session={"type": "transcription", "audio": {"input": {"turn_detection": None}}})
+        for _ in range(4):  # which is long enough for partial hypotheses
+            wire.append(SAID[: 850 * BYTES_A_MS])
+        event = wire.until(DELTA)[-1]
+        body = shown(server, wire.created["session"]["id"]).json()
+        assert [item["id"] for item in body["items"]] == [event["item_id"]]
+        wire.send("input_audio_buffer.clear")
+        wire.until("input_audio_buffer.cleared")
+        assert shown(server, wire.created["session"]["id"]).json()["items"] == []
 
 
 def test_the_greeting_counts_as_the_last_event_too(serve):

@@ -22,13 +22,21 @@ class Kept:
         self._frames: deque[tuple[str, str | None]] = deque()
         self._chars = 0
 
-    def add(self, frame: str, *, again: bool = True) -> None:
-        """`again`: whether somebody who missed it is to be told."""
+    def greet(self, frame: str, after: str | None) -> None:
+        """The greeting of a client that saw all up to `after`: it is told before what that client missed, so who has
+        seen no more than it has still missed the rest. It is itself never said again."""
         found = _EVENT_ID.search(frame, 0, 400)
         if found is None:
             return
-        self._frames.append((found[1], frame if again else None))
-        self._chars += len(frame) if again else 0
+        places = (place for place, (known, _) in enumerate(self._frames, 1) if known == after)
+        self._frames.insert(next(places, len(self._frames)), (found[1], None))
+
+    def add(self, frame: str) -> None:
+        found = _EVENT_ID.search(frame, 0, 400)
+        if found is None:
+            return
+        self._frames.append((found[1], frame))
+        self._chars += len(frame)
         while len(self._frames) > MAX_FRAMES or (self._chars > MAX_CHARS and len(self._frames) > 1):
             self._chars -= len(self._frames.popleft()[1] or "")
 

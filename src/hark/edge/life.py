@@ -81,7 +81,7 @@ class Life:
         self._kept = Kept() if patience_s else None
         self._line: Line | None = None
         self._coming: tuple[Line, str | None] | None = None  # who is back, and not told yet
-        self._again = True  # whether what is said is to be said again to who missed it
+        self._greets: tuple[str | None] | None = None  # the last event that who is greeted has seen
         self._held = False
         self._leaving = False
         self._timer: asyncio.TimerHandle | None = None
@@ -201,16 +201,19 @@ class Life:
         assert self._kept is not None
         (line, after), self._coming = self._coming, None
         missed = self._kept.after(after)
-        self._line, self._again = line, False
+        self._line, self._greets = line, (after,)
         await self._speaker.tell(structs.replace(event, missed=missed is None))
-        self._again = True
+        self._greets = None
         for frame in missed or []:
             if self._line is line:
                 await self._say(line, frame)
 
     async def _send(self, frame: str) -> None:
         if self._kept is not None:
-            self._kept.add(frame, again=self._again)
+            if self._greets is not None:
+                self._kept.greet(frame, *self._greets)
+            else:
+                self._kept.add(frame)
         if self._line is not None:
             await self._say(self._line, frame)
 

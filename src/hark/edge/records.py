@@ -23,7 +23,7 @@ MAX_ENDED: Final = 2_000
 
 class Heard(Struct):
     """An item. Its times are on the audio clock, None while they are not known; `transcript` may still grow while
-    neither `done` nor `failure` says otherwise."""
+    neither `done` nor `failure` says otherwise. `begun`: it was announced or committed, so it ends."""
 
     id: str
     start_ms: int | None = None
@@ -31,6 +31,7 @@ class Heard(Struct):
     transcript: str = ""
     done: bool = False
     failure: HarkError | None = None
+    begun: bool = False
 
 
 class Record:
@@ -47,11 +48,14 @@ class Record:
     async def saw(self, event: m.Event) -> None:
         match event:
             case m.SpeechStarted():
-                self._item(event.item_id).start_ms = event.audio_start_ms
+                item = self._item(event.item_id)
+                item.start_ms, item.begun = event.audio_start_ms, True
             case m.SpeechStopped():
                 self._item(event.item_id).end_ms = event.audio_end_ms
             case m.AudioCommitted():
-                self._item(event.item_id)
+                self._item(event.item_id).begun = True
+            case m.AudioCleared():
+                self.items = {item.id: item for item in self.items.values() if item.begun}
             case m.TranscriptDelta():
                 self._item(event.item_id).transcript += event.text
             case m.TranscriptCompleted():
