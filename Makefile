@@ -124,6 +124,9 @@ turns: dev  ## where turns end, over a folder with a manifest: make turns DIR=pa
 bench: dev $(PEERS)  ## latency and capacity beside other software, a quarter of an hour: make bench [DIR=path] [JSON=file]
 	$(BIN)/python benchmarks/capacity.py $(DIR) $(if $(JSON),--json $(JSON))
 
+soak: dev  ## sessions of random life, and what they lose or leave: make soak [MINUTES=30] [SESSIONS=50] [DIR=path] [JSON=file] [ARGS="--workers 2"]
+	$(BIN)/python benchmarks/soak.py $(DIR) --minutes $(or $(MINUTES),30) --sessions $(or $(SESSIONS),50) --faults $(if $(JSON),--json $(JSON)) $(ARGS)
+
 bench-page: $(VENV)/.base  ## write the tables of docs/performance.md from a run: make bench-page JSON=file
 	$(BIN)/python -m hark.bench.page docs/performance.md $(JSON)
 
@@ -133,4 +136,4 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 
-.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-deploy format lock accuracy denoise turns bench bench-page api-table clean fuzz
+.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-deploy format lock accuracy denoise turns bench soak bench-page api-table clean fuzz

@@ -14,7 +14,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from msgspec import Struct
 
@@ -70,14 +70,19 @@ class Running(Struct, frozen=True):
 
 @contextlib.asynccontextmanager
 async def serving(
-    *arguments: str, program: Sequence[str] = PROGRAM, environment: dict[str, str] | None = None
+    *arguments: str,
+    program: Sequence[str] = PROGRAM,
+    environment: dict[str, str] | None = None,
+    log_level: str = "error",
+    log: IO[bytes] | None = None,
 ) -> AsyncIterator[Running]:
     """`hark serve` with these arguments in a process of its own, on a free port. It lets in whoever comes, as
-    what it can carry is the question. Raises OperatorError."""
+    what it can carry is the question. `log`: where its log goes; by default where ours does. Raises OperatorError."""
     key = secrets.token_hex(16)
     process = await asyncio.create_subprocess_exec(
-        *program, "serve", "--port", "0", "--log-level", "error", *arguments,
+        *program, "serve", "--port", "0", "--log-level", log_level, *arguments,
         stdout=asyncio.subprocess.PIPE,
+        stderr=log,
         env={"HARK_MAX_SESSIONS": "100000", **os.environ, **(environment or {})}
         | {"HARK_API_KEY": key, "HARK_API_KEY_FILE": "", "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip

@@ -9,15 +9,18 @@ or mind.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 OPEN_SECONDS = 30.0
@@ -39,13 +42,19 @@ class Socket(asyncio.Protocol):
         api_key: str | None,
         tls: ssl.SSLContext | None,
         on_message: Callable[[str | bytes, float], None],
+        *,
+        headers: Mapping[str, str] | None = None,
+        subprotocols: Sequence[str] = (),
     ) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed: str | None = None
         self._on_message = on_message
         self._url = url
         self._tls = tls
-        self._protocol = ClientProtocol(parse_uri(url), max_size=None)
+        offered = [Subprotocol(each) for each in subprotocols] or None
+        self._protocol = ClientProtocol(parse_uri(url), max_size=None, subprotocols=offered)
+        self._headers = dict(headers or {})
+        self.lost = asyncio.Event()
         self._key = api_key
         self._transport: asyncio.Transport | None = None
         self._parts: list[bytes] = []
@@ -81,11 +90,35 @@ class Socket(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    @property
+    def close_code(self) -> int | None:
+        """The server's; None while there is none."""
+        return self._protocol.close_rcvd.code if self._protocol.close_rcvd else None
+
+    def say_goodbye(self, code: int | None = 1000) -> None:
+        """A close frame; None for one without a code. The server closes the connection."""
+        if self._transport is not None and self.closed is None:
+            self._protocol.send_close(code)
+            self._flush()
+
+    def cut(self) -> None:
+        """The connection is reset, and what has not been sent yet never is."""
+        if self._transport is not None and self.closed is None:
+            option = self._transport.get_extra_info("socket")
+            option.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+
+    def listen(self, on: bool) -> None:
+        """Whether to read what comes; a server that sends has to wait meanwhile."""
+        if self._transport is not None and self.closed is None:
+            (self._transport.resume_reading if on else self._transport.pause_reading)()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
         request = self._protocol.connect()
         if self._key is not None:
             request.headers["Authorization"] = f"Bearer {self._key}"
+        request.headers.update(self._headers)
         self._protocol.send_request(request)
         self._flush()
 
@@ -102,6 +135,7 @@ class Socket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.closed is None:
             self.closed = str(exc or "the server closed the connection")
+        self.lost.set()
         if not self.opened.done():
             self.opened.set_exception(ConnectionError(self.closed))
 
