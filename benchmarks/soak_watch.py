@@ -27,7 +27,7 @@ GATEWAY: Final = "hark.cli.gateway"
 LEAST_MIB: Final = 5.0
 # Metrics that tell what there is, and that must be as before in the end.
 GAUGES: Final = re.compile(
-    r"^(hark_(?:tasks|sessions|sessions_away|items|items_abandoned_total))(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE
+    r"^(hark_(?:tasks|sessions|sessions_away|items|items_abandoned_total))(\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE
 )
 
 
@@ -82,7 +82,9 @@ def read(pid: int, metrics: str = "") -> Reading:
         for name in Held.__struct_fields__:
             setattr(sums, name, getattr(sums, name) + getattr(held, name))
     gauges: dict[str, float] = {}
-    for name, value in GAUGES.findall(metrics):
+    for name, labels, value in GAUGES.findall(metrics):
+        if "abandoned" in name and "upload" in labels:  # who leaves in the middle of one wants no answer
+            continue
         gauges[name] = gauges.get(name, 0.0) + float(value)
     return Reading(time.monotonic(), roles, gauges)
 
