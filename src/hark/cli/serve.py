@@ -135,10 +135,11 @@ def hush_sessions(on: bool) -> None:
 
 
 def collect_seldom() -> None:
-    """Sessions wait while garbage is looked for, and they leave next to none: their memory is free when they end."""
+    """Sessions wait while garbage is looked for. Each leaves a little that only this finds, and that lived long: so all
+    that is not frozen is looked through now and then, which takes some milliseconds."""
     gc.collect()
     gc.freeze()  # what stands until the end is not looked through again
-    gc.set_threshold(5_000, 20, 20)
+    gc.set_threshold(5_000, 4, 4)
 
 
 async def _check(url: str, settings: Settings, console: Console, hush: Callable[[bool], None]) -> None:
