@@ -18,6 +18,7 @@ export const UNREACHABLE = "The server does not answer. Is it still running?";
 /** The server's URL for a path; the page may stand below a proxy's folder. */
 export const here = (path) => new URL(path, document.baseURI).href;
 
+const PATIENCE_MS = 10_000; // for a secret
 const MARGIN_MS = 60_000; // A secret that ends sooner than this is not used any more.
 let key = "";
 let secret = null; // {value, expires_at, session}: the newest
@@ -28,13 +29,15 @@ export function setKey(value) {
   secret = null;
 }
 
-/** A client secret that carries `session`: the one at hand, or a new one if that one is old or for other settings. */
-export async function secretFor(session) {
+/** A client secret that carries `session`: the one at hand, or a new one if that one is old, for other settings, or if
+ *  one is wanted `anew`. */
+export async function secretFor(session, { anew = false } = {}) {
   const wanted = JSON.stringify(session);
-  if (!secret || secret.session !== wanted || secret.expires_at * 1000 - Date.now() < MARGIN_MS) {
+  if (anew || !secret || secret.session !== wanted || secret.expires_at * 1000 - Date.now() < MARGIN_MS) {
     const headers = { "content-type": "application/json" };
     if (key) headers.authorization = `Bearer ${key}`;
-    const answer = await request("v1/realtime/client_secrets", { method: "POST", headers, body: JSON.stringify({ session }) });
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const answer = await request("v1/realtime/client_secrets", { method: "POST", headers, signal, body: JSON.stringify({ session }) });
     secret = { ...(await answer.json()), session: wanted };
   }
   return secret.value;

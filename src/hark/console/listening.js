@@ -1,7 +1,8 @@
 // One run from Start to Stop: microphone, connection, turns. Rule: the microphone runs on while a connection is made or made
-// anew, and what it heard meanwhile is sent first, so that no word is lost to a slow start.
+// anew, and what the server has not heard yet is sent first, so that no word is lost to a slow start or to a broken line.
 import { secretFor } from "./api.js";
 import { record } from "./events.js";
+import { Kept } from "./kept.js";
 import { Microphone } from "./microphone.js";
 import { read, sessionOf, VOICE_ACTIVITY } from "./settings.js";
 import { addRecording, show } from "./transcript.js";
@@ -9,14 +10,22 @@ import { Recording } from "./turns.js";
 import { PeerLink } from "./webrtc.js";
 import { base64, SocketLink } from "./websocket.js";
 
-const WAITS_MS = [500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000];
-const KEPT_MS = 10_000; // of audio, while there is no connection
+const PATIENCE_MS = 60_000; // for a server that is gone; longer than it waits for us, for another one may take its place
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 5_000;
+const SILENT_MS = 10_000; // a server that is sent audio tells what it heard; one that does not is out of reach
 const FAREWELL_MS = 8_000; // for the last turn, after Stop
+
+const asked = () => JSON.stringify(sessionOf(read()));
+
+/** Whether to try again: a limit passes, and a server that drains comes back, or another one does. */
+const passes = ({ code, status }) => code === "unreachable" || status === 429 || status >= 500;
 
 export class Listening {
   state = "idle";
 
-  /** `onState(state)`, `onProblem(error)` for what ends a run, `onRefused(fault)` for what does not, `onApplied()`. */
+  /** `onState(state)`, `onProblem(error)` for what ends a run, `onRefused(fault)` for what does not, `onApplied()`,
+   *  `onLost(kept)` with whether what is said meanwhile will be heard, `onAnew(why)` for another session in the same run. */
   constructor(meter, listeners) {
     Object.assign(this, listeners);
     this.meter = meter;
@@ -29,8 +38,7 @@ export class Listening {
   }
 
   async start() {
-    this.pending = [];
-    this.captured = 0;
+    this.kept = new Kept();
     this.base_ms = this.meter.now_ms;
     this.become("starting");
     try {
@@ -40,30 +48,25 @@ export class Listening {
       });
       if (this.state !== "starting") return this.microphone.close();
       this.meter.run();
-      await this.connect();
+      await this.begin(0);
     } catch (error) {
       this.fail(error);
     }
     return undefined;
   }
 
-  get captured_ms() {
-    return this.base_ms + (this.captured / this.microphone.rate) * 1000;
+  /** Where a sample lies on the meter's clock. */
+  ms(sample) {
+    return this.base_ms + (sample / this.microphone.rate) * 1000;
   }
 
   hear(samples, peak) {
     if (!this.microphone) return; // the first chunk may come before open() is through
-    this.captured += samples.length;
-    this.meter.hear(this.captured_ms, peak);
-    if (this.state === "starting" || this.state === "reconnecting") this.keep(samples);
-    else if (this.state === "listening" && this.link.appends) this.append(samples);
-  }
-
-  keep(samples) {
-    this.pending.push(samples);
-    const most = (KEPT_MS / 1000) * this.microphone.rate;
-    let kept = this.pending.reduce((sum, chunk) => sum + chunk.length, 0);
-    while (kept > most) kept -= this.pending.shift().length;
+    this.kept.add(samples, this.microphone.rate);
+    this.meter.hear(this.ms(this.kept.end), peak);
+    if (this.state !== "listening" || !this.link.appends) return;
+    if (performance.now() - this.connection.told_at > SILENT_MS) this.link.drop();
+    else this.append(samples);
   }
 
   append(samples) {
@@ -71,65 +74,107 @@ export class Listening {
   }
 
   send(event) {
-    this.link.send(event);
+    this.link?.send(event);
     record("sent", event);
   }
 
   // ---- connection --------------------------------------------------------------------------------------------------
 
-  async connect() {
+  /** A new session, which hears what was said from this sample on. */
+  async begin(from) {
+    const connection = { applied: asked() };
+    const link = await this.dial(connection);
+    if (!link) return;
+    connection.from = this.kept.next(link.appends ? from : this.kept.end);
+    connection.origin_ms = this.ms(connection.from);
+    connection.recording = new Recording(`Microphone, ${new Date().toLocaleTimeString("en-GB", { timeStyle: "medium" })}`);
+    addRecording(connection.recording);
+    this.meter.connection = connection;
+    this.go(link, connection, connection.from);
+  }
+
+  /** The session that was cut off. The secret is a new one, for the old one may have expired meanwhile. */
+  async resume() {
+    const { connection } = this;
+    const link = await this.dial(connection, { resume: connection.id, after: connection.seen });
+    if (!link) return;
+    const { audio_end_ms, events_missed } = connection.resumed;
+    if (events_missed) this.abandon("Some of what the server said of this turn was lost with the connection.");
+    this.go(link, connection, connection.from + (audio_end_ms / 1000) * this.microphone.rate);
+  }
+
+  /** An open link; none if the run ended meanwhile. Throws ApiError. */
+  async dial(connection, back) {
+    const { state } = this;
     const settings = read();
     const overSocket = settings.transport === "websocket";
     const session = { ...sessionOf(settings, overSocket ? this.microphone.rate : null), include: [VOICE_ACTIVITY] };
-    const secret = await secretFor(session);
-    const connection = { origin_ms: 0 };
-    const listeners = {
+    const secret = await secretFor(session, { anew: state === "reconnecting" });
+    if (this.state !== state) return null;
+    const link = new (overSocket ? SocketLink : PeerLink)({
       onEvent: (event) => this.take(event, connection),
       onClose: (why, fault) => this.closed(why, fault, connection),
       track: this.microphone.stream.getAudioTracks()[0],
       stream: this.microphone.stream,
-    };
-    const link = overSocket ? new SocketLink(listeners) : new PeerLink(listeners);
+    });
     connection.link = link;
-    await link.open(secret);
-    if (this.state !== "starting" && this.state !== "reconnecting") return link.close(); // stopped meanwhile
-    const unsent = this.pending.reduce((sum, chunk) => sum + chunk.length, 0);
-    connection.origin_ms = this.captured_ms - (link.appends ? (unsent / this.microphone.rate) * 1000 : 0);
-    connection.recording = new Recording(`Microphone, ${new Date().toLocaleTimeString("en-GB", { timeStyle: "medium" })}`);
-    addRecording(connection.recording);
+    await link.open(secret, back);
+    if (this.state === state) return link;
+    link.close();
+    return null;
+  }
+
+  go(link, connection, at) {
     Object.assign(this, { link, connection });
-    this.meter.connection = connection;
+    connection.told_at = performance.now();
     this.become("listening");
-    if (link.appends) this.pending.forEach((samples) => this.append(samples));
-    this.pending = [];
-    if (JSON.stringify(sessionOf(read())) !== JSON.stringify(sessionOf(settings))) this.update();
-    return undefined;
+    if (link.appends) this.kept.since(at).forEach((samples) => this.append(samples));
+    if (asked() !== connection.applied) this.update();
   }
 
   closed(why, fault, connection) {
     if (connection !== this.connection || this.state === "idle") return;
-    this.abandon("The connection ended before this turn was finished.");
-    if (this.state === "stopping" || why === "ended") this.end();
-    else if (why === "refused" || why === "limit") this.fail(Object.assign(new Error(fault?.message), fault));
-    else this.reconnect();
+    if (this.state === "stopping" || why === "ended") {
+      this.abandon("The connection ended before this turn was finished.");
+      this.end();
+    } else if (why === "refused" || why === "limit") this.fail(Object.assign(new Error(fault?.message), fault));
+    else this.reconnect(why);
   }
 
-  async reconnect() {
-    this.connection = this.link = null;
+  /** To the same session while the server keeps it, and else to a new one, which hears what the old one did not finish. */
+  async reconnect(why) {
+    const { appends } = this.link;
+    let anew = !appends || why === "restarted";
+    let problem = Object.assign(new Error("The server is gone and did not come back."), { code: "unreachable" });
+    this.link = null;
     this.become("reconnecting");
-    for (const wait of WAITS_MS) {
-      await new Promise((resolve) => { this.wake = resolve; setTimeout(resolve, wait); });
-      if (this.state !== "reconnecting") return;
+    this.onLost(appends);
+    const until = performance.now() + PATIENCE_MS;
+    for (let wait = FIRST_WAIT_MS; performance.now() < until; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+      const shared = wait * (0.75 + Math.random() / 2); // so that not all pages of a server come back at once
+      await new Promise((resolve) => { this.wake = resolve; setTimeout(resolve, shared); });
       try {
-        await this.connect();
-        return;
+        if (this.state === "reconnecting" && !anew) await this.resume().catch((error) => {
+          if (error.code !== "session_not_found") throw error;
+          anew = true;
+        });
+        if (this.state === "reconnecting" && anew) await this.renew(why);
+        if (this.state !== "reconnecting") return undefined;
       } catch (error) {
-        if (error.code !== "unreachable") return this.fail(error);
+        if (!passes(error)) return this.fail(error);
+        if (error.code !== "unreachable") problem = error;
       }
     }
-    if (this.state === "reconnecting") {
-      this.fail(Object.assign(new Error("The server is gone and did not come back."), { code: "unreachable" }));
-    }
+    return this.fail(problem);
+  }
+
+  async renew(why) {
+    const { from, link, recording } = this.connection;
+    const finished = recording.turns.filter((turn) => turn.outcome === "completed").map((turn) => turn.end_ms ?? 0);
+    this.abandon(link.appends ? "Cut off with its session: what was said is sent again to the next one."
+      : "The connection ended before this turn was finished.");
+    await this.begin(from + (Math.max(0, ...finished) / 1000) * this.microphone.rate);
+    if (this.state === "listening") this.onAnew(why);
   }
 
   /** The tab is online again, or somebody is impatient. */
@@ -148,16 +193,20 @@ export class Listening {
 
   take(event, connection) {
     record("got", event);
-    if (connection !== this.connection) return;
+    if (event.type === "session.created") Object.assign(connection, { id: event.session.id, resumed: event.resumed });
+    else if (connection.link !== this.link) return; // a refusal is told by `dial`, and nothing that the session said
+    connection.seen = event.event_id;
+    connection.told_at = performance.now();
     if (event.type === "hark.voice_activity") {
       if (!connection.link.appends) this.align(connection, event);
       this.meter.score(connection, event);
     } else if (event.type === "error") {
       this.onRefused(event.error);
     } else if (event.type === "session.updated") {
+      connection.applied = this.asked ?? connection.applied;
       this.onApplied();
     } else {
-      const change = connection.recording.take(event, performance.now());
+      const change = connection.recording?.take(event, performance.now());
       if (!change) return;
       show(connection.recording, change);
       this.meter.mark(connection, change.turn);
@@ -166,7 +215,7 @@ export class Listening {
 
   /** Over WebRTC nobody says where the server's clock began: the least delay that was seen is nearest to the truth. */
   align(connection, { audio_start_ms, window_ms, probabilities }) {
-    const began = this.captured_ms - (audio_start_ms + window_ms * probabilities.length);
+    const began = this.ms(this.kept.end) - (audio_start_ms + window_ms * probabilities.length);
     connection.origin_ms = connection.aligned ? Math.min(connection.origin_ms, began) : began;
     connection.aligned = true;
   }
@@ -174,7 +223,9 @@ export class Listening {
   // ---- what people ask ---------------------------------------------------------------------------------------------
 
   update() {
-    if (this.state === "listening") this.send({ type: "session.update", session: sessionOf(read()) });
+    if (this.state !== "listening") return;
+    this.asked = asked();
+    this.send({ type: "session.update", session: sessionOf(read()) });
   }
 
   async commit() {
@@ -194,8 +245,11 @@ export class Listening {
   }
 
   async stop() {
-    if (this.state !== "listening") return this.end();
-    await this.microphone.flush();
+    if (this.state === "listening") await this.microphone.flush();
+    if (this.state !== "listening") {
+      this.abandon("The connection was lost before this turn was finished.");
+      return this.end();
+    }
     this.become("stopping");
     this.microphone.close();
     this.meter.stop();
@@ -227,4 +281,3 @@ export class Listening {
     this.wake?.();
   }
 }
-

@@ -21,7 +21,9 @@ const STATES = {
 const MICROPHONE_ERRORS = new Set(["InsecureContext", "NotAllowedError", "NotFoundError", "OverconstrainedError", "NotReadableError", "AbortError"]);
 
 const meter = new Meter();
-const listening = new Listening(meter, { onState: showState, onProblem: explain, onRefused: refused, onApplied: applied });
+const listening = new Listening(meter, {
+  onState: showState, onProblem: explain, onRefused: refused, onApplied: applied, onLost: lost, onAnew: anew,
+});
 let keyWanted = false; // by this server, as it told
 let afterKey = null; // what to do once a key has been taken
 
@@ -34,6 +36,7 @@ function showState(state) {
   $("toggle").disabled = state === "stopping";
   $("transport").disabled = running;
   $("commit").hidden = !(state === "listening" && settings.read().detection === "none");
+  if (state === "idle") clear("lost");
   if (state === "listening") {
     clearAll();
     settings.listDevices();
@@ -61,6 +64,17 @@ function applied() {
   $("applied").className = "";
   $("applied").textContent = "Applied";
   setTimeout(() => { $("applied").textContent = ""; }, 2_000);
+}
+
+function lost(kept) {
+  const meanwhile = kept ? "Go on speaking: what you say is kept, and sent once the server is back."
+    : "What is said until it is back is not heard.";
+  notice("lost", `The connection is lost. ${meanwhile}`, { calm: true, action: { label: "Try now", run: () => listening.retry() } });
+}
+
+function anew(why) {
+  const cause = why === "restarted" ? "The server was restarted." : "The server no longer has the session of before.";
+  notice("anew", `${cause} All that stands below is kept, and you are heard in a new recording.`, { calm: true });
 }
 
 function start() {

@@ -10,7 +10,7 @@ export function notice(cause, message, { action, calm = false } = {}) {
   if (action) element.append(make("button", { type: "button", text: action.label, onclick: action.run }));
   element.append(make("button", { type: "button", class: "quiet", text: "Dismiss", onclick: () => clear(cause) }));
   shown.set(cause, element);
-  $("notices").append(element);
+  $(calm ? "calm" : "alarms").append(element); // screen readers are interrupted for alarms alone
 }
 
 export function clear(cause) {

@@ -61,8 +61,9 @@ function settle(recording, turn) {
   lines.delete(turn);
   const place = groups.find((group) => group.recording === recording);
   if (!place) return;
-  const text = turn.outcome === "failed" ? turn.why : turn.text || "No words in this turn.";
+  const text = turn.outcome === "failed" ? turn.text : turn.text || "No words in this turn.";
   const kind = turn.outcome === "failed" ? "failed" : turn.text ? "" : "nothing";
+  const why = turn.outcome === "failed" ? make("small", { text: turn.text ? `… ${turn.why}` : turn.why }) : "";
   const side = make("span", { class: "side" });
   if (turn.outcome === "completed" && turn.text) {
     const button = make("button", {
@@ -77,5 +78,5 @@ function settle(recording, turn) {
   }
   const start = turn.start_ms === null ? "" : clock(turn.start_ms);
   const span = turn.end_ms === null ? "" : `${start} to ${clock(turn.end_ms)} on the audio clock`;
-  place.list.append(make("li", { class: `line ${kind}` }, make("time", { text: start, title: span }), make("p", { class: "words", text }), side));
+  place.list.append(make("li", { class: `line ${kind}` }, make("time", { text: start, title: span }), make("p", { class: "words", text }, why), side));
 }

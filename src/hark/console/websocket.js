@@ -1,37 +1,43 @@
 // A session over WebSocket: events are text frames, audio is appended in base64. The same verbs as webrtc.js.
 import { ApiError, here, UNREACHABLE } from "./api.js";
 
-const FINAL = { 3000: "refused", 4000: "refused", 1013: "limit", 1001: "expired" };
+const ENDS = { 3000: "refused", 4000: "refused", 1013: "limit", 1001: "expired", 1012: "restarted" };
+const STATUS = { 3000: 401, 4000: 400, 1013: 429 }; // of HTTP, for a refusal; any other is no fault of ours
+const PATIENCE_MS = 10_000; // for a session; networks that swallow what they get never answer
+const OUT_OF_REACH = 4001; // ours, to a server that may not hear it: any code but 1000 is no goodbye
 
 export class SocketLink {
   appends = true;
 
-  /** `onEvent(event)`; `onClose(why)` once, with "ended", "refused", "limit", "expired" or "lost". */
+  /** `onEvent(event)`; `onClose(why)` once, with "ended", "refused", "limit", "expired", "restarted" or "lost". */
   constructor({ onEvent, onClose }) {
     this.onEvent = onEvent;
     this.onClose = onClose;
   }
 
-  /** Open when `session.created` has come. Throws ApiError. */
-  open(secret) {
-    const url = new URL(here("v1/realtime?intent=transcription"));
+  /** Open when `session.created` has come. `back`: the session to go on with, and the last event seen. Throws ApiError. */
+  open(secret, back = {}) {
+    const url = new URL(here(`v1/realtime?${new URLSearchParams({ intent: "transcription", ...back })}`));
     url.protocol = url.protocol.replace("http", "ws");
     this.socket = new WebSocket(url, ["realtime", `openai-insecure-api-key.${secret}`]);
+    const timer = setTimeout(() => this.socket.close(OUT_OF_REACH), PATIENCE_MS);
     return new Promise((resolve, reject) => {
       this.socket.onmessage = ({ data }) => {
         const event = JSON.parse(data);
         if (event.type === "error") this.fault = event.error;
         this.onEvent(event, data.length);
         if (event.type === "session.created") {
+          clearTimeout(timer);
           this.opened = true;
           resolve();
         }
       };
       this.socket.onclose = ({ code, wasClean }) => {
-        const why = FINAL[code] ?? (wasClean && code === 1000 ? "ended" : "lost");
+        clearTimeout(timer);
+        const why = ENDS[code] ?? (wasClean && code === 1000 ? "ended" : "lost");
         if (this.opened) return this.onClose(why, this.fault);
-        const message = this.fault?.message ?? UNREACHABLE;
-        return reject(new ApiError(message, { status: code === 3000 ? 401 : 0, code: this.fault?.code ?? "unreachable" }));
+        if (!this.fault) return reject(new ApiError(UNREACHABLE, { code: "unreachable" }));
+        return reject(new ApiError(this.fault.message, { status: STATUS[code] ?? 503, code: this.fault.code }));
       };
     });
   }
@@ -47,6 +53,13 @@ export class SocketLink {
   /** Ask the server to finish the open turn, to say the rest and to close. */
   finish() {
     this.send({ type: "session.close" });
+  }
+
+  /** Wait no longer for a server that is out of reach. */
+  drop() {
+    this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close(OUT_OF_REACH);
+    this.onClose("lost");
   }
 
   close() {
