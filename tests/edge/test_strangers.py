@@ -105,3 +105,10 @@ def test_no_page_takes_a_server_out_of_service(serve, options):
         for method in ("POST", "DELETE"):
             assert asked(server, method, "/drain", **headers).status_code == 401
     assert asked(server, "GET", "/ready").status_code == 200
+
+
+@pytest.mark.parametrize(("host", "told"), [("localhost:8000", True), ("[::1]", True), ("box.local", False)])
+def test_what_browsers_would_not_heed_is_not_said(server, host, told):
+    """They complain of it on the page's console, where its name is no machine of their own and no TLS is between."""
+    answer = httpx.get(server.url, headers={"Host": host})
+    assert ("cross-origin-opener-policy" in answer.headers) is told

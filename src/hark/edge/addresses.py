@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
@@ -49,3 +50,12 @@ def proxies(written: str | None) -> list[str]:
                 f"with commas between, or * alone; got {part!r}."
             ) from None
     return found
+
+
+def is_loopback(origin: str) -> bool:
+    """Whether an origin is on its browser's own machine, and so as trustworthy as one by https."""
+    try:
+        host = urlsplit(origin).hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
+    except ValueError:
+        return False

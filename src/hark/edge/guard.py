@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hark.auth.keys import Keys
 from hark.auth.principal import Principal
-from hark.edge import requests, status
+from hark.edge import addresses, requests, status
 from hark.edge.lookups import look_up
 from hark.errors import AuthError, CallerError
 from hark.protocol.dialects import Handshake
@@ -74,7 +74,7 @@ async def admit(connection: HTTPConnection, keys: Keys, *, any_origin: bool) -> 
 def _admit(connection: HTTPConnection, shown: list[str], keys: Keys, *, any_origin: bool) -> Principal:
     origin = connection.headers.get("origin")
     if not any_origin and not keys.required:
-        if origin and not _is_loopback(origin):
+        if origin and not addresses.is_loopback(origin):
             raise _foreign(origin)
         check_name(connection)
     who = keys.admit(shown)
@@ -135,7 +135,7 @@ class _Cors(CORSMiddleware):
     """Pages of this machine may always read; a preflight is refused in the envelope, as everything is."""
 
     def is_allowed_origin(self, origin: str) -> bool:
-        return super().is_allowed_origin(origin) or _is_loopback(origin)
+        return super().is_allowed_origin(origin) or addresses.is_loopback(origin)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
@@ -161,11 +161,3 @@ def _foreign(origin: str) -> AuthError:
 def _without_scheme(value: str) -> str:
     scheme, _, rest = value.strip().partition(" ")
     return rest.strip() if scheme.lower() == "bearer" else value.strip()
-
-
-def _is_loopback(origin: str) -> bool:
-    try:
-        host = urlsplit(origin).hostname or ""
-        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
-    except ValueError:
-        return False

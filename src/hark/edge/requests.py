@@ -12,10 +12,11 @@ import logging
 import time
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hark.edge import addresses
 from hark.edge.ids import new_id
 from hark.telemetry import context
 from hark.telemetry.metrics import Metrics
@@ -33,8 +34,9 @@ GUARDS: Final = (
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
     ("cross-origin-resource-policy", "same-origin"),
-    ("cross-origin-opener-policy", "same-origin"),
 )
+# Browsers heed it, and do not complain, where nobody between could have written it.
+ALONE: Final = ("cross-origin-opener-policy", "same-origin")
 POLICY: Final = ("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
 # What pages may read of an answer beside its body.
 EXPOSED: Final = ("Location", "Retry-After", REQUEST_ID, VERSION[0], PROCESSING)
@@ -93,6 +95,8 @@ class _Answer:
                 headers[PROCESSING] = str(self._ms())
                 for name, value in GUARDS if "javascript" in headers.get("content-type", "") else (*GUARDS, POLICY):
                     headers.setdefault(name, value)
+                if self._trustworthy():
+                    headers.setdefault(*ALONE)
             elif self._span is not None:  # what follows is the session's
                 self._span.answered(self._route(), 101, None)
         elif kind == "websocket.close":
@@ -118,6 +122,10 @@ class _Answer:
         path = scope["raw_path"].decode("ascii", "backslashreplace")
         status = "no answer" if self._status is None else self._status
         log.log(level, "%s %s: %s in %d ms (%s)", scope["method"], path, status, self._ms(), self._request_id)
+
+    def _trustworthy(self) -> bool:
+        host = Headers(scope=self._scope).get("host", "")
+        return self._scope["scheme"] == "https" or addresses.is_loopback(f"http://{host}")
 
     def _ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)
