@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from hark.auth.keys import create_key
+from hark.edge import lives
 from serving import BETA, COMPLETED, PATIENCE_S, speech
 
 DELTA = "conversation.item.input_audio_transcription.delta"
@@ -249,3 +250,32 @@ def test_without_patience_nothing_is_kept(serve):
     with again(server, session_id) as wire:
         (event,), code, _ = wire.ending()
         assert (event["error"]["code"], code) == ("session_not_found", 4000)
+
+
+def lost(server):
+    """The id of a session that waits for its client."""
+    with server.session() as wire:
+        session_id = wire.created["session"]["id"]
+        cut(wire)
+    assert status(server, session_id, "away")["status"] == "away"
+    return session_id
+
+
+def test_sessions_that_are_connected_take_no_place_of_those_that_wait(serve, monkeypatch):
+    monkeypatch.setattr(lives, "MAX_AWAY", 3)
+    server = serve(resume_seconds=601)
+    waiting = [lost(server), lost(server)]
+    with server.session(), server.session() as last:
+        assert last.hear("alpha") == "alpha"
+        assert [shown(server, each).json()["status"] for each in waiting] == ["away", "away"]
+
+
+def test_past_the_bound_the_one_that_has_waited_longest_is_finished(serve, monkeypatch):
+    monkeypatch.setattr(lives, "MAX_AWAY", 1)
+    server = serve(resume_seconds=602)
+    with server.session() as eldest:
+        eldest_id = eldest.created["session"]["id"]
+        earlier = lost(server)
+        cut(eldest)
+    assert status(server, earlier, "ended")["status"] == "ended"
+    assert shown(server, eldest_id).json()["status"] == "away"

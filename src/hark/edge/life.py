@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from msgspec import structs
@@ -64,10 +64,18 @@ class Line(Protocol):
 
 class Life:
     """`patience_s`: how long it waits for a client that was cut off. `heard`: whether somebody learns of it all the
-    same, so that what was open is worth finishing. `begin` comes first."""
+    same, so that what was open is worth finishing. `waits` is told when it begins to wait and when no more. `begin`
+    comes first."""
 
     def __init__(
-        self, key_id: str, dialect: DialectName, audience: Audience, *, patience_s: float, heard: bool
+        self,
+        key_id: str,
+        dialect: DialectName,
+        audience: Audience,
+        *,
+        patience_s: float,
+        heard: bool,
+        waits: Callable[[Life, bool], None] = lambda life, waits: None,
     ) -> None:
         self.key_id = key_id
         self.meter: Meter | None = None  # of who is connected, or was last
@@ -77,6 +85,7 @@ class Life:
         self._audience = audience
         self._patience_s = patience_s
         self._heard = heard
+        self._tell_waits = waits
         self._speaker = Speaker(dialect, send=self._send, new_id=new_id)
         self._kept = Kept() if patience_s else None
         self._line: Line | None = None
@@ -108,8 +117,7 @@ class Life:
             told = InternalError(f"The server failed on this session. Its log has the details under {self.session_id}.")
         finally:
             self.over = True
-            if self._timer is not None:
-                self._timer.cancel()
+            self._wait_no_more()
             self._audience.gone()
             log.info("%s closed", self.session_id)
             for line in {self._line, self._coming[0] if self._coming else None} - {None}:
@@ -149,12 +157,13 @@ class Life:
             return
         if self.over:
             return
-        if goodbye or not self._patience_s or self._leaving:
+        if goodbye or not self._patience_s or self._leaving or self.finishing:
             self.finish()
         else:
             self._pump.put([ClientAway()])
             self._wait_no_more()
             self._timer = asyncio.get_running_loop().call_later(self._patience_s, self.finish)
+            self._tell_waits(self, True)
 
     def leave(self) -> None:
         """End at the next moment of quiet; at once if nobody is connected."""
@@ -165,18 +174,23 @@ class Life:
         self._pump.put([FinishSession(patient=True, code=CLOSE_RESTART, reason=DRAINING)])
 
     def finish(self, code: int = 1000, reason: str = "", within_s: float = FINISH_S) -> None:
-        """End the open turn and then all, and be gone soon."""
+        """End the open turn and then all, and be gone soon. Who asks again gets no more time by that."""
         if self.over:
             return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + within_s
+        if self.finishing and self._timer is not None:
+            due = min(due, self._timer.when())
         self.finishing = True
         self._wait_no_more()
         if self.away and not self._heard:
             self._pump.gone()
             return
         self._pump.put([FinishSession(code=code, reason=reason)])
-        self._timer = asyncio.get_running_loop().call_later(within_s, self._pump.put, [AbandonSession()])
+        self._timer = loop.call_at(due, self._pump.put, [AbandonSession()])
 
     def _wait_no_more(self) -> None:
+        self._tell_waits(self, False)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

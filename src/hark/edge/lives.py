@@ -1,7 +1,7 @@
 """The sessions over WebSocket that there are, those included whose client was cut off a moment ago.
 
 Rule: a session is found by its id and only by the key that it belongs to; with another one it is not there. Sessions
-that wait for nobody are bounded in number: past that, those that have waited longest are finished.
+that wait for their client are bounded in number: past that, those that have waited longest are finished.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Lives:
         self.patience_s = patience_s
         self._heard = heard or patience_s > 0
         self._lives: dict[str, Life] = {}
+        self._waiting: dict[str, Life] = {}  # for their client; the one that has waited longest first
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
 
@@ -43,7 +44,7 @@ class Lives:
         return session_id in self._lives and self._lives[session_id].away
 
     def new(self, key_id: str, dialect: DialectName, audience: Audience) -> Life:
-        return Life(key_id, dialect, audience, patience_s=self.patience_s, heard=self._heard)
+        return Life(key_id, dialect, audience, patience_s=self.patience_s, heard=self._heard, waits=self._wait)
 
     def keep(self, life: Life) -> None:
         """A life that has begun; it is forgotten at its end."""
@@ -53,10 +54,6 @@ class Lives:
         if self._leaving:  # it came in through the door just before that was shut
             life.leave()
         task.add_done_callback(self._tasks.discard)
-        if len(self._lives) > MAX_AWAY:
-            waiting = [each for each in self._lives.values() if each.away]
-            for each in waiting[: len(waiting) - MAX_AWAY]:
-                each.finish()
 
     def find(self, session_id: str, who: Principal) -> Life:
         """Raises NotFoundError."""
@@ -85,6 +82,13 @@ class Lives:
             life.finish(CLOSE_RESTART, DRAINING, STOP_S)
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _wait(self, life: Life, waits: bool) -> None:
+        self._waiting.pop(life.session_id, None)
+        if waits:
+            self._waiting[life.session_id] = life
+        if len(self._waiting) > MAX_AWAY:
+            next(iter(self._waiting.values())).finish()
 
     async def _run(self, life: Life) -> None:
         try:

@@ -137,7 +137,7 @@ class Session:
                 self._inbox.clear()
                 self._ending.abandon()
                 self._jobs.abandon()
-            case _ if self._ending.last is not None:
+            case _ if self._ending.last is not None and not isinstance(message, m.ClientBack):
                 return  # what follows the last command, or the end of the session's time, is not heard any more
             case m.AppendAudio():
                 self._absence.heard(now)
@@ -351,7 +351,8 @@ class Session:
         self._front.append(command.audio, command.format or self.settings.format)
         if fault := self._charge(self._front.position - before):  # no more is heard; what came is told to its end
             self._ending.overdraw(fault)
-            self._inbox, self._inbox_bytes = deque([m.FinishSession()]), 0
+            back = [command for command in self._inbox if isinstance(command, m.ClientBack)]
+            self._inbox, self._inbox_bytes = deque([m.FinishSession(), *back]), 0
 
     def _commit_by_client(self) -> None:
         position = self._front.position
