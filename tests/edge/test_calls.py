@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import httpx
 import pytest
@@ -139,6 +140,15 @@ def test_what_is_no_offer(server, body, said):
     assert (answer.status_code, error["code"], error["type"]) == (400, "invalid_offer", "invalid_request_error")
     assert error["message"].startswith("Invalid SDP offer. Please try again with a WHIP-compliant offer.")
     assert said in error["message"]
+
+
+def test_nothing_is_left_of_a_call_whose_offer_was_refused(serve):
+    server = serve(resume_seconds=603)
+    for _ in range(3):
+        assert httpx.post(f"{server.url}/v1/realtime/calls", content=OFFER + ALONE, headers=SDP).status_code == 400
+    told = httpx.get(f"{server.url}/metrics").text
+    (still_open,) = re.findall(r'hark_sessions\{transport="webrtc",.*\} (.*)', told)
+    assert float(still_open) == 0
 
 
 def test_an_offer_beside_a_session_that_cannot_be(server):

@@ -93,6 +93,7 @@ class Call:
         self._idle_s = idle_s
         self._idle: Idle | None = None
         self._loop = asyncio.get_running_loop()
+        self._forgotten = False
 
     # ---- what comes in -------------------------------------------------------------------------------------------
 
@@ -185,10 +186,16 @@ class Call:
             if self._fault is not None:
                 await self._tell(Refused(self._fault, None))
         finally:
-            self._audience.gone()
+            self.forget()
             self.ending = self.ending or "the session ended"
             for ear in list(self._ears.values()):
                 await ear.close(ended)
+
+    def forget(self) -> None:
+        """It is over, or never began: whoever reads along is told so, once."""
+        if not self._forgotten:
+            self._forgotten = True
+            self._audience.gone()
 
 
 class ChannelEar:

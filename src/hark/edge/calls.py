@@ -193,6 +193,7 @@ class Calls:
             name, model = who.name, choice.settings.model
             opened = Opened(session.id, "webrtc", who.key_id, model, call_id, name, meter.position)
             call = Call(call_id, who, session, self._compute, self.witnesses.of(opened), idle_s=self._idle_s)
+            stack.callback(call.forget)  # for an offer that is refused
             kept = self.logs.begin(request, "webrtc")
             stack.callback(kept.close)
             ear = ChannelEar(choice.dialect, kept)
@@ -203,6 +204,8 @@ class Calls:
             answer = await peer.answer(sdp)
             call.attach(ear)
             self._calls[call.id] = call
+            if self.limits.draining:  # it came in through the door just before that was shut
+                call.leave()
             kind = choice.settings.kind
             log.info("%s opened: %s %s by %s (%s)", session.id, choice.dialect, kind, who.name, call.id)
             self._tasks[call.id] = task = asyncio.create_task(self._run(call, stack.pop_all()))
