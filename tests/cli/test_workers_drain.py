@@ -1,6 +1,7 @@
 """`hark serve` as real processes that are stopped, drained, and come back to: by one process and by several."""
 
 import os
+import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +74,17 @@ def test_one_that_is_asked_drains_all(gateways):
     until(lambda: all(httpx.get(f"{server.url}/ready").status_code == 200 for _ in range(4)))
     with server.session() as wire:
         assert wire.hear("alpha") == "alpha"
+
+
+def test_a_gateway_that_starts_while_the_server_drains_drains_too(gateways):
+    server = gateways()
+    assert httpx.post(f"{server.url}/drain").status_code == 202
+    for pid in server.pids:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: len(re.findall(r"gateway \d \(process \d+\) is there", server.log)) == 2)
+    assert [httpx.get(f"{server.url}/ready").status_code for _ in range(4)] == [503] * 4
+    assert httpx.delete(f"{server.url}/drain").status_code == 200
+    until(lambda: all(httpx.get(f"{server.url}/ready").status_code == 200 for _ in range(4)))
 
 
 def test_a_session_is_found_by_whichever_gateway_is_asked(gateways):

@@ -5,7 +5,10 @@ import socket
 
 import pytest
 
+from hark.auth.principal import ANONYMOUS
 from hark.edge.channel import Channel, Connection, Enter, Left, Load, Pass, Request, Taken
+from hark.edge.gateway import Gateway
+from hark.errors import RateLimitError
 
 
 class Side:
@@ -109,3 +112,17 @@ def test_nothing_is_kept_for_a_side_that_is_gone_already():
         assert (one.lost, other.lost) == (1, 0)
 
     sides(scenario)
+
+
+def test_who_would_enter_when_the_supervisor_is_gone_is_told_so():
+    async def scenario():
+        ours, theirs = socket.socketpair()
+        lost = asyncio.Event()
+        gateway = Gateway(0, theirs, lost=lost.set, quiet=lambda on: None, renew=lambda settings, apply: "")
+        ours.close()
+        async with asyncio.timeout(10):
+            await lost.wait()
+            with pytest.raises(RateLimitError, match="being stopped"):
+                await gateway.enter(ANONYMOUS, "")
+
+    asyncio.run(scenario())

@@ -103,6 +103,23 @@ def test_stopping_is_draining(own):
         stopping.result(PATIENCE_S)
 
 
+def test_a_server_that_stops_does_not_go_back_into_service(own):
+    server = own(drain_seconds=600)
+    with ThreadPoolExecutor(1) as pool, server.session() as talking:
+        talking.append(SAID[:HALF])
+        talking.until(STARTED)
+        stopping = pool.submit(server.stop)
+        patient_until = time.monotonic() + PATIENCE_S
+        while ready(server) and time.monotonic() < patient_until:
+            time.sleep(0.01)
+        httpx.delete(f"{server.url}/drain")
+        assert not ready(server)
+        talking.append(SAID[HALF:])
+        events, code, _ = talking.ending()
+        assert (events[-1]["transcript"], code) == ("alpha bravo charlie delta", 1012)
+        stopping.result(PATIENCE_S)
+
+
 def test_a_session_whose_client_is_away_is_finished_without_waiting_for_it(own):
     server = own(resume_seconds=600, drain_seconds=600)
     with server.session() as wire:

@@ -128,6 +128,7 @@ class Supervisor:
         self._handing: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._renewing: dict[int, asyncio.Future[str]] = {}
+        self._draining = Draining(on=False)
 
     async def start(self) -> None:
         """Raises OperatorError if a gateway cannot start."""
@@ -315,6 +316,7 @@ class Supervisor:
         match message:
             case Ready():
                 gateway.ready = True
+                gateway.channel.send(self._draining)
                 if not self._starting[gateway.index].done():
                     self._starting[gateway.index].set_result(None)
                 else:
@@ -333,6 +335,7 @@ class Supervisor:
             case Left(key_id, address):
                 self._register.leave(gateway.index, key_id, address)
             case Draining():
+                self._draining = message  # for those that start from now on, too
                 for each in self._gateways.values():
                     each.channel.send(message)
             case Renewed(number, failure) if number in self._renewing:

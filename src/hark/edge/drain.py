@@ -56,6 +56,7 @@ class Drain:
         self._seconds = seconds
         self._tell_others = tell_others or self.set
         self._waiting: asyncio.Task[None] | None = None
+        self._stopping = False
 
     def routes(self) -> Sequence[Route]:
         return [
@@ -105,8 +106,8 @@ class Drain:
     # ---- what is done --------------------------------------------------------------------------------------------
 
     def set(self, draining: bool) -> None:
-        """Begin, or go back into service."""
-        if draining == self._limits.draining:
+        """Begin, or go back into service, which a server that stops does not."""
+        if draining == self._limits.draining or self._stopping:
             return
         self._limits.draining = draining
         if self._waiting is not None:
@@ -124,6 +125,7 @@ class Drain:
     async def run(self) -> None:
         """To the end: no session is left."""
         self.set(True)
+        self._stopping = True
         if self._waiting is not None:
             with suppress(asyncio.CancelledError):
                 await asyncio.shield(self._waiting)

@@ -168,8 +168,7 @@ class Gateway:
     def _lose(self) -> None:
         for reply, _ in self._asked.values():
             if not reply.done():
-                message = "The server is being stopped. Call again when it is back."
-                reply.set_exception(RateLimitError(message, retry_after_s=5))
+                reply.set_exception(_stopped())
         self._asked.clear()
         self._let_go()
         self._tell_lost()
@@ -182,6 +181,8 @@ class Gateway:
 
     async def enter(self, who: Principal, address: str) -> None:
         """Raises RateLimitError where one more would be too many, for the key, the address or the server."""
+        if not self._channel.open:  # nobody would ever answer
+            raise _stopped()
         reply: asyncio.Future[tuple[Refusal, int]] = asyncio.get_running_loop().create_future()
         number = next(self._numbers)
         self._asked[number] = reply, Left(who.key_id, address)
@@ -217,3 +218,7 @@ class Gateway:
         own, other = socket.socketpair()
         self._channel.send(Pass(index), other)
         return await asyncio.open_unix_connection(sock=own)
+
+
+def _stopped() -> RateLimitError:
+    return RateLimitError("The server is being stopped. Call again when it is back.", retry_after_s=5)
