@@ -48,6 +48,7 @@ class Models:
 class Line:
     def __init__(self):
         self.said = []
+        self.freed = asyncio.Event()
         self.told = asyncio.get_running_loop().create_future()
 
     async def say(self, frame):

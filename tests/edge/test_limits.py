@@ -219,3 +219,20 @@ def test_nothing_is_kept_of_keys_that_are_not_in_use(tmp_path, clock):
         await limits.stop()
 
     run(scenario())
+
+
+def test_what_a_session_hears_after_its_connection_was_lost_counts_too(tmp_path, clock):
+    async def scenario():
+        limits = Limits(Store(tmp_path), clock)
+        async with limits.session(WHO) as meter:
+            meter.charge(1)
+            meter.hold()
+        await settled(limits)
+        meter.charge(2)
+        meter.close()
+        await settled(limits)
+        assert stored(tmp_path) == 3
+        assert (limits._accounts, limits._users) == ({}, {})
+        await limits.stop()
+
+    run(scenario())

@@ -162,6 +162,19 @@ def test_the_newest_connection_counts(serve):
             assert new.until(COMPLETED)[-1]["transcript"] == "alpha bravo charlie delta"
 
 
+def test_a_connection_that_is_still_there_takes_no_place_from_the_one_that_follows_it(serve, tmp_path):
+    key = create_key(tmp_path, "phone", time.time(), max_sessions=1)
+    server, headers = serve(data_dir=tmp_path), {"authorization": f"Bearer {key}"}
+    with server.socket(additional_headers=headers) as old:
+        created = old.receive()
+        with again(server, created["session"]["id"], **headers) as new:
+            assert new.receive()["type"] == "session.created"
+            assert old.ending()[1:] == (4000, "session_resumed")
+            with again(server, created["session"]["id"], **headers) as newest:
+                assert newest.receive()["type"] == "session.created"
+                assert new.ending()[1:] == (4000, "session_resumed")
+
+
 def test_one_that_does_not_come_back_is_finished_and_kept(serve):
     server = serve(resume_seconds=1)
     with server.session() as wire:
@@ -246,6 +259,9 @@ def test_without_patience_nothing_is_kept(serve):
     with server.session() as wire:
         session_id = wire.created["session"]["id"]
         assert shown(server, session_id).status_code == 404
+        with again(server, session_id) as other:
+            assert other.ending()[1] == 4000
+        assert wire.hear("alpha") == "alpha"
         cut(wire)
     with again(server, session_id) as wire:
         (event,), code, _ = wire.ending()

@@ -52,6 +52,8 @@ DRAINING: Final = "server_draining"
 class Line(Protocol):
     """A connection of the session's client."""
 
+    freed: asyncio.Event  # it takes the place of no session any more
+
     async def say(self, frame: str) -> None:
         """Raises WebSocketDisconnect if it is gone."""
 
@@ -78,7 +80,7 @@ class Life:
         waits: Callable[[Life, bool], None] = lambda life, waits: None,
     ) -> None:
         self.key_id = key_id
-        self.meter: Meter | None = None  # of who is connected, or was last
+        self._meter: Meter | None = None  # of who is connected, or was last
         self.position = 0  # samples that were taken in
         self.over = False
         self.finishing = False
@@ -105,7 +107,15 @@ class Life:
     def charge(self, samples: int) -> HarkError | None:
         """The session's."""
         self.position += samples
-        return self.meter.charge(samples) if self.meter else None
+        return self._meter.charge(samples) if self._meter else None
+
+    def charge_to(self, meter: Meter | None) -> None:
+        """From now on, until the next one."""
+        if meter is not None:
+            meter.hold()
+        former, self._meter = self._meter, meter
+        if former is not None:
+            former.close()
 
     async def run(self) -> None:
         """To its end, of which the client is told by its line."""
@@ -118,6 +128,7 @@ class Life:
         finally:
             self.over = True
             self._wait_no_more()
+            self.charge_to(None)
             self._audience.gone()
             log.info("%s closed", self.session_id)
             for line in {self._line, self._coming[0] if self._coming else None} - {None}:
@@ -137,10 +148,18 @@ class Life:
         if line is self._line or (self._coming is not None and line is self._coming[0]):
             self._pump.put(commands)
 
-    def resume(self, line: Line, after: str | None) -> None:
-        """Its client is back, and has seen the events up to `after`."""
+    async def make_way(self) -> None:
+        """Its client is back: a connection that is still there is so no longer, nor does it count as a session."""
         for older in (self._line, self._coming[0] if self._coming else None):
             if older is not None:
+                older.end(SessionEnded(CLOSE_REQUEST, "session_resumed"))
+                self.lost(older, goodbye=False)
+                await older.freed.wait()
+
+    def resume(self, line: Line, after: str | None) -> None:
+        """Its client goes on by this line, and has seen the events up to `after`."""
+        for older in (self._line, self._coming[0] if self._coming else None):
+            if older is not None:  # which came meanwhile
                 older.end(SessionEnded(CLOSE_REQUEST, "session_resumed"))
         self._line, self._coming = None, (line, after)
         self._wait_no_more()

@@ -33,11 +33,13 @@ AGAIN_S: Final = 5.0  # after the store could not be written to
 
 
 class Meter:
-    """The audio of one session. Without a stored key nothing is counted."""
+    """The audio of one session. Without a stored key nothing is counted. `over` is called when no more will come."""
 
-    def __init__(self, limits: Limits, account: Account | None) -> None:
+    def __init__(self, limits: Limits, account: Account | None = None, over: Callable[[], None] = lambda: None) -> None:
         self._limits = limits
         self._account = account
+        self._over = over
+        self._holders = 1
         self._unsaved_samples = 0
         self._reserved = 0
         self._samples = 0
@@ -67,9 +69,16 @@ class Meter:
             self._account.expect(samples, self._limits.clock())
             self._reserve(samples)
 
+    def hold(self) -> None:
+        """Audio will be charged by one more, who closes it too: a session goes on when its connection is lost."""
+        self._holders += 1
+
     def close(self) -> None:
-        """No more will come."""
-        self._reserve(0)
+        """No more will come, from one of those that hold it."""
+        self._holders -= 1
+        if not self._holders:
+            self._reserve(0)
+            self._over()
 
     def _reserve(self, samples: int) -> None:
         if self._account is not None:
@@ -111,19 +120,28 @@ class Limits:
             with self._told("draining"):
                 raise DrainingError
         async with self._entered(who, address, live=live):
-            if not who.stored:
-                yield Meter(self, None)
-                return
-            self._users[who.key_id] = self._users.get(who.key_id, 0) + 1
-            meter = Meter(self, None)
+            meter = await self._meter(who)
             try:
-                with self._told("audio"):
-                    meter = Meter(self, await self._account(who))
                 yield meter
             finally:
                 meter.close()
-                self._users[who.key_id] -= 1
-                self.save()
+
+    async def _meter(self, who: Principal) -> Meter:
+        """Raises RateLimitError if nothing is left of the hour."""
+        if not who.stored:
+            return Meter(self)
+        self._users[who.key_id] = self._users.get(who.key_id, 0) + 1
+
+        def over() -> None:
+            self._users[who.key_id] -= 1
+            self.save()
+
+        try:
+            with self._told("audio"):
+                return Meter(self, await self._account(who), over)
+        except BaseException:
+            over()
+            raise
 
     @asynccontextmanager
     async def _entered(self, who: Principal, address: str, *, live: bool) -> AsyncIterator[None]:

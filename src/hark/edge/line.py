@@ -28,6 +28,7 @@ class SocketLine:
         self._life = life
         self._reader: Reader | None = reader_of(websocket)
         self._over: asyncio.Future[SessionEnded | None] = asyncio.get_running_loop().create_future()
+        self.freed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._inflow = Inflow(self._keep_waiting)

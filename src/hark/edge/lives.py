@@ -57,7 +57,7 @@ class Lives:
 
     def find(self, session_id: str, who: Principal) -> Life:
         """Raises NotFoundError."""
-        life = self._lives.get(session_id)
+        life = self._lives.get(session_id) if self.patience_s else None
         if life is None or life.key_id != who.key_id or life.finishing or life.over:
             message = (
                 f"There is no session '{session_id[:100]}' of this key to go on with: it has ended, or its client was "

@@ -85,14 +85,21 @@ class Realtime(Struct, frozen=True):
             back = shown.query.get("resume")
             life = self.lives.find(back, who) if back else None
             choice = None if life else dialects.choose(shown, self.find_model, minted)
-            async with self.limits.session(who, addresses.of(websocket)) as meter:
-                if life is None:
-                    assert choice is not None
-                    life, line = self._open(websocket, who, choice)
-                else:
-                    line = self._go_on(websocket, who, life, shown.query.get("after"))
-                life.meter = meter
-                ended = await line.serve()
+            if life is not None and not self.limits.draining:
+                await life.make_way()
+            line: SocketLine | None = None
+            try:
+                async with self.limits.session(who, addresses.of(websocket)) as meter:
+                    if life is None:
+                        assert choice is not None
+                        life, line = self._open(websocket, who, choice)
+                    else:
+                        line = self._go_on(websocket, who, life, shown.query.get("after"))
+                    life.charge_to(meter)
+                    ended = await line.serve()
+            finally:
+                if line is not None:
+                    line.freed.set()
             if ended is not None:  # said when it is no session of its key any more, for the next one may follow at once
                 await websocket.close(ended.code, ended.reason)
         except WebSocketDisconnect:
