@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import re
 import signal
 import socket
 import ssl
@@ -125,6 +126,31 @@ def test_keys_and_limits_change_while_people_speak(served, tmp_path, workers):
             assert server.upload(2 * 2**20, TWO) == 413
         # Those that are open are told nothing, and go on with what they began with.
         assert [wire.hear("bravo", "charlie") for wire in wires] == ["bravo charlie"] * 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_the_log_tells_changes_and_what_it_must_not_hold_does_too(served, workers):
+    server = served(workers=workers, api_key=ONE)
+
+    def asked():
+        """What the log says of a request whose path holds the key that is in force."""
+        before = len(server.log)
+        httpx.get(f"{server.url}/{TWO}", headers=bearer(TWO))
+        httpx.get(f"{server.url}/health")
+        server.status()
+        until(lambda: "/v1/models" in server.log[before:] or level == "warning")
+        return server.log[before:]
+
+    level = "debug"
+    server.reload(api_key=TWO, log_level=level)
+    said = asked()
+    assert TWO not in said
+    assert "DEBUG" in said
+    others = re.findall(r"DEBUG (?:\[\d\] )?(?!hark)(\S+):", server.log)
+    assert not others, "libraries show what they carry"
+    level = "warning"
+    server.reload(api_key=TWO, log_level=level)
+    assert "INFO" not in asked()
 
 
 def test_a_client_secret_ends_with_the_key_that_minted_it(served):

@@ -20,6 +20,7 @@ from typing import Any, Final
 from msgspec import Struct, json
 
 from hark.app import running
+from hark.cli.reload import level_of, set_log
 from hark.cli.serve import collect_seldom, hush_sessions, loop_factory, set_up_log, until_signal
 from hark.config import Settings
 from hark.edge.gateway import Gateway
@@ -91,5 +92,5 @@ def _renew(renewal: Renewal, settings: Settings, *, apply: bool) -> str:
         return error.message
     if apply:
         change()
-        logging.getLogger().setLevel(settings.log_level.upper())
+        set_log(level_of(settings), settings)
     return ""

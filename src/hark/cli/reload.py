@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from hark.config import RELOADED, Settings
 from hark.errors import HarkError
+from hark.telemetry import logs
 
 log = logging.getLogger("hark.serve")
 
@@ -58,14 +59,22 @@ class Reload:
             except Exception:
                 log.exception("the settings stay as they were.")
                 continue
-            root, level = logging.getLogger(), logging.getLevelNamesMapping()[running.log_level.upper()]
-            root.setLevel(min(root.level, level))
+            set_log(min(logging.getLogger("hark").level, level_of(running)), running)
             told = ", ".join(different(self._running, running)) or "none differs"
             log.info("settings were read anew: %s", told)
             if later := different(reloaded(self._given, anew), anew):
                 log.warning("only a restart changes %s", ", ".join(later))
-            root.setLevel(level)
+            set_log(level_of(running), running)
             self._running = running
+
+
+def level_of(settings: Settings) -> int:
+    return logging.getLevelNamesMapping()[settings.log_level.upper()]
+
+
+def set_log(level: int, settings: Settings) -> None:
+    """As it was set up, but for this level, and for the secrets that no line may hold."""
+    logs.set_up(level, logs.style(), settings.secrets())
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from hark.app import keys_of, running
 from hark.cli.pull import pull_command
-from hark.cli.reload import Reload, hangups
+from hark.cli.reload import Reload, hangups, level_of
 from hark.cli.selfcheck import self_check_at
 from hark.cli.supervisor import supervised
 from hark.config import Settings
@@ -57,8 +57,7 @@ def serve_command(settings: Settings, *, self_check: bool, read: Callable[[], Se
 
 def set_up_log(settings: Settings, gateway: int | None = None) -> None:
     """To stderr; the lines of one of several gateways say its number. What must not stand there: discreet.py."""
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    logs.set_up(level, logs.Style(settings.log_format, gateway), settings.secrets())
+    logs.set_up(level_of(settings), logs.Style(settings.log_format, gateway), settings.secrets())
 
 
 def pull_if_possible(names: list[str], settings: Settings) -> None:
