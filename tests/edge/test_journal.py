@@ -16,6 +16,7 @@ from calling import RATE, Caller
 from hark.app import journal_of
 from hark.auth.keys import create_key
 from hark.core.messages import SpeakerSegment
+from hark.edge import records
 from hark.errors import ModelError, OperatorError
 from hark.journal.records import Entry
 from hark.journal.store import Store, put, transaction
@@ -101,12 +102,23 @@ def test_a_session_that_is_not_in_memory_any_more_is_read_from_the_journal(journ
         wire.hear("alpha", "bravo")
         url = f"{server.url}/v1/realtime/sessions/{session_id}/transcript"
         body = httpx.get(url).json()
-        assert (body["text"], body["complete"]) == ("alpha bravo", True)
+        assert (body["status"], body["text"], body["complete"]) == ("open", "alpha bravo", True)
         assert body["items"][0] | {"id": ""} == {
             "id": "", "status": "completed", "transcript": "alpha bravo", "start_ms": 0, "end_ms": 648,
         }  # fmt: skip
         assert httpx.get(url, params={"response_format": "text"}).text == "alpha bravo\n"
+    until(lambda: httpx.get(url).json()["status"] == "ended")
     assert httpx.get(url.replace(session_id, "sess_none")).status_code == 404
+
+
+def test_what_memory_has_not_whole_the_journal_has_while_the_session_goes_on(journalled, monkeypatch):
+    monkeypatch.setattr(records, "MAX_ITEMS", 1)
+    server = journalled()
+    with server.session() as wire:
+        url = f"{server.url}/v1/realtime/sessions/{wire.created['session']['id']}/transcript"
+        assert (wire.hear("alpha"), wire.hear("bravo")) == ("alpha", "bravo")
+        body = httpx.get(url).json()
+        assert (body["status"], body["text"], body["complete"]) == ("open", "alpha bravo", True)
 
 
 def test_whose_it_was_is_written_and_never_the_key(journalled, store, tmp_path):

@@ -39,6 +39,10 @@ class Lives:
         """How many of them nobody is connected to."""
         return sum(life.away for life in self._lives.values())
 
+    def has(self, session_id: str) -> bool:
+        """Whether a session has not ended."""
+        return session_id in self._lives
+
     def is_away(self, session_id: str) -> bool:
         """Whether a session waits for its client."""
         return session_id in self._lives and self._lives[session_id].away

@@ -81,7 +81,9 @@ class Transcripts:
         if self._journal is None or (record is not None and record.complete):
             return record
         kept = await asyncio.to_thread(self._journal.find, session_id, key_id)
-        return record if kept is None else _recorded(kept)
+        if kept is None:
+            return record
+        return _recorded(kept, ended=not self._lives.has(session_id) if record is None else record.ended)
 
     def _body(self, record: Record) -> answers.SessionTranscript:
         items = [_item(item) for item in record.items.values()]
@@ -95,11 +97,11 @@ class Transcripts:
         )
 
 
-def _recorded(kept: Transcript) -> Record:
+def _recorded(kept: Transcript, *, ended: bool) -> Record:
     """A session of the journal."""
     opened = Opened(kept.session.id, "websocket", kept.session.key_id, kept.session.model)
     record = Record(opened, lambda record: None)
-    record.ended = True
+    record.ended = ended
     for item in kept.items:
         failure = None if item.failure is None else HarkError("This item has no transcript.", code=item.failure)
         done = item.transcript is not None
