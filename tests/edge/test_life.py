@@ -3,9 +3,12 @@
 import asyncio
 import json
 
+from starlette.websockets import WebSocketDisconnect
+
 from hark.core.messages import AppendAudio, CommitAudio, FinishSession, SessionEnded, SessionView
 from hark.core.settings import ModelCard, SessionSettings
 from hark.core.work import ScoreVoice, Transcribe, Transcribed, VoiceScored
+from hark.edge import life as lives
 from hark.edge.beat import Beat
 from hark.edge.ids import new_id
 from hark.edge.life import Life
@@ -50,8 +53,12 @@ class Line:
         self.said = []
         self.freed = asyncio.Event()
         self.told = asyncio.get_running_loop().create_future()
+        self.reads = True
 
     async def say(self, frame):
+        if not self.reads:
+            await self.told
+            raise WebSocketDisconnect(1006)
         self.said.append(json.loads(frame))
 
     def hold(self, held):
@@ -98,6 +105,21 @@ def test_a_client_that_leaves_a_server_that_stops_gives_no_model_more_time():
         life.finish(RESTART.code, RESTART.reason, within_s=0.05)
         life.lost(line, goodbye=False)  # which alone would wait for 30 s
         await running
+
+    run(scenario)
+
+
+def test_a_client_that_reads_no_more_keeps_no_session_from_ending(monkeypatch):
+    monkeypatch.setattr(lives, "READ_S", 0.05)
+
+    async def scenario():
+        models, line = Models(), Line()
+        line.reads = False
+        life, running = born(models, line)
+        await asyncio.sleep(0)
+        life.finish(RESTART.code, RESTART.reason, within_s=0.05)
+        await running
+        assert await line.told == RESTART
 
     run(scenario)
 

@@ -44,6 +44,8 @@ log = logging.getLogger("hark.session")
 # How long the models may take to transcribe what is left, once nobody is there any more; and when the server stops.
 FINISH_S: Final = 30.0
 STOP_S: Final = 10.0
+# … and how long a client may take then to read what it is told.
+READ_S: Final = 1.0
 CLOSE_REQUEST: Final = 4000
 CLOSE_RESTART: Final = 1012
 DRAINING: Final = "server_draining"
@@ -206,7 +208,19 @@ class Life:
             self._pump.gone()
             return
         self._pump.put([FinishSession(code=code, reason=reason)])
-        self._timer = loop.call_at(due, self._pump.put, [AbandonSession()])
+        self._timer = loop.call_at(due, self._give_up, SessionEnded(code, reason))
+
+    def _give_up(self, told: SessionEnded) -> None:
+        """On the models, and soon on a client that reads no more, for whom everything waits."""
+        self._pump.put([AbandonSession()])
+        self._timer = asyncio.get_running_loop().call_later(READ_S, self._hang_up, told)
+
+    def _hang_up(self, told: SessionEnded) -> None:
+        lines = self._line, self._coming[0] if self._coming else None
+        self._line = self._coming = None
+        for line in lines:
+            if line is not None:
+                line.end(told)
 
     def _wait_no_more(self) -> None:
         self._tell_waits(self, False)
