@@ -5,11 +5,15 @@ import json
 
 from starlette.websockets import WebSocketDisconnect
 
+from hark.auth.principal import ANONYMOUS
 from hark.core.messages import AppendAudio, CommitAudio, FinishSession, SessionEnded, SessionView
 from hark.core.settings import ModelCard, SessionSettings
 from hark.core.work import ScoreVoice, Transcribe, Transcribed, VoiceScored
+from hark.edge import call as calls
 from hark.edge import life as lives
 from hark.edge.beat import Beat
+from hark.edge.call import ChannelEar
+from hark.edge.eventlog import EventLog
 from hark.edge.ids import new_id
 from hark.edge.life import Life
 from hark.edge.witness import Audience
@@ -72,13 +76,16 @@ class Line:
         return [event["type"] for event in self.said]
 
 
+def session(charge=lambda samples: None):
+    now = asyncio.get_running_loop().time()
+    view = SessionView("sess_1", 0, MANUAL)
+    return Session(view, find_model=lambda name: CARD, new_id=new_id, now=now, charge=charge)
+
+
 def born(models, line, *, patience_s=0.0):
     """A life that runs, and its task. `line` has been heard to the end of a turn that the models keep."""
     life = Life("key", "ga", Audience(), patience_s=patience_s, heard=True)
-    now = asyncio.get_running_loop().time()
-    view = SessionView("sess_1", 0, MANUAL)
-    session = Session(view, find_model=lambda name: CARD, new_id=new_id, now=now, charge=life.charge)
-    life.begin(session, models, Beat(), line)
+    life.begin(session(life.charge), models, Beat(), line)
     life.put(line, [AppendAudio(audio=speech("alpha")), CommitAudio()])
     return life, asyncio.create_task(life.run())
 
@@ -120,6 +127,40 @@ def test_a_client_that_reads_no_more_keeps_no_session_from_ending(monkeypatch):
         life.finish(RESTART.code, RESTART.reason, within_s=0.05)
         await running
         assert await line.told == RESTART
+
+    run(scenario)
+
+
+def test_a_channel_that_takes_no_more_keeps_no_call_from_ending(monkeypatch):
+    monkeypatch.setattr(calls, "FINISH_S", 0.05)
+
+    class Full(ChannelEar):
+        """Behind a peer that reads no more, like a real one whose buffer is full."""
+
+        open = True
+
+        def __init__(self):
+            super().__init__("ga", EventLog())
+            self.peer = self
+            self.room = asyncio.Event()
+            self.opened()
+
+        def send(self, frame):
+            return True
+
+        async def drained(self):
+            await self.room.wait()
+
+        def hurry(self):
+            self.room.set()
+
+    async def scenario():
+        call = calls.Call("rtc_1", ANONYMOUS, session(), Models(), Audience())
+        call.attach(Full())
+        running = asyncio.create_task(call.run())
+        await asyncio.sleep(0)
+        call.end("it was hung up")
+        await running
 
     run(scenario)
 

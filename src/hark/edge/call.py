@@ -61,6 +61,9 @@ class Ear(Protocol):
 
     async def close(self, ended: SessionEnded | None) -> None: ...
 
+    def hurry(self) -> None:
+        """Wait for nobody who reads no more."""
+
 
 class Call:
     """`owner`: who made it, and with whose credentials others may attach to it and hang up. `idle_s`: for so long
@@ -122,7 +125,12 @@ class Call:
             self.ending = why
             self._inbox += last
             self._filled.set()
-            self._loop.call_later(FINISH_S, self._pump.put, [AbandonSession()])
+            self._loop.call_later(FINISH_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._pump.put([AbandonSession()])
+        for ear in self._ears.values():
+            ear.hurry()
 
     def leave(self) -> None:
         """End at the next moment of quiet."""
@@ -221,6 +229,10 @@ class ChannelEar:
 
     async def close(self, ended: SessionEnded | None) -> None:
         """The peer is closed with the call."""
+
+    def hurry(self) -> None:
+        if self.peer is not None:
+            self.peer.hurry()
 
     async def _send(self, frame: str) -> None:
         if self._early is not None:

@@ -74,6 +74,7 @@ class Peer:
         self._heard = self._began = self._loop.time()
         self._ticking: asyncio.Task[None] | None = None
         self._closed = False
+        self._hurried = False
         self.has_channel = False
 
     async def answer(self, sdp: str) -> str:
@@ -114,8 +115,14 @@ class Peer:
         return True
 
     async def drained(self) -> None:
-        """Wait while too much is unsent."""
-        await self._room.wait()
+        """Wait while too much is unsent, unless there is no more time."""
+        if not self._hurried:
+            await self._room.wait()
+
+    def hurry(self) -> None:
+        """From now on what is unsent holds up nobody."""
+        self._hurried = True
+        self._room.set()
 
     async def close(self) -> None:
         """Let go of everything; what was sent last has a moment to arrive."""
