@@ -13,7 +13,11 @@ from gateways import started
 KEY = "sk-fuzz-0123456789"
 # Enough for all that is open at once: what a shared machine has time for shall not decide what is answered.
 OPTIONS = {"HARK_API_KEY": KEY, "HARK_TURN_MODEL": "scripted-turns", "HARK_MAX_SESSIONS": "2000"}
-FAULTS = re.compile(r"Traceback|unhandled|never retrieved|was never awaited|\bERROR\b|CRITICAL|Fatal|Segmentation")
+# The words of paths are in the log too, so a level counts where one stands.
+FAULTS = re.compile(
+    r"^Traceback|unhandled fault|never retrieved|was never awaited|^\S+ \S+ (?:ERROR|CRITICAL) |^Fatal|Segmentation",
+    re.MULTILINE,
+)
 STOP_S = 30
 
 
