@@ -17,6 +17,7 @@ from types import FrameType
 
 from pydantic import SecretStr
 
+from hark.cli.strays import strays
 from hark.config import RELOADED, Settings
 from hark.errors import HarkError
 
@@ -61,7 +62,9 @@ class Reload:
             root, level = logging.getLogger(), logging.getLevelNamesMapping()[running.log_level.upper()]
             root.setLevel(min(root.level, level))
             told = ", ".join(different(self._running, running)) or "none differs"
-            log.info("settings were read anew: %s", told)
+            log.info("settings were read anew: %s%s", told, "; and the certificate" if running.tls_cert else "")
+            for stray in strays(anew):
+                log.warning("%s", stray)
             if later := different(reloaded(self._given, anew), anew):
                 log.warning("only a restart changes %s", ", ".join(later))
             root.setLevel(level)
