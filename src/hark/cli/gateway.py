@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from msgspec import Struct, json
 
+from hark import discreet
 from hark.app import running
 from hark.cli.serve import collect_seldom, hush_sessions, loop_factory, set_up_log, until_signal
 from hark.config import Settings
@@ -91,5 +92,5 @@ def _renew(renewal: Renewal, settings: Settings, *, apply: bool) -> str:
         return error.message
     if apply:
         change()
-        logging.getLogger().setLevel(settings.log_level.upper())
+        discreet.set_level(logging.getLevelNamesMapping()[settings.log_level.upper()])
     return ""

@@ -17,6 +17,7 @@ from types import FrameType
 
 from pydantic import SecretStr
 
+from hark import discreet
 from hark.cli.strays import strays
 from hark.config import RELOADED, Settings
 from hark.errors import HarkError
@@ -59,15 +60,15 @@ class Reload:
             except Exception:
                 log.exception("the settings stay as they were.")
                 continue
-            root, level = logging.getLogger(), logging.getLevelNamesMapping()[running.log_level.upper()]
-            root.setLevel(min(root.level, level))
+            level = logging.getLevelNamesMapping()[running.log_level.upper()]
+            discreet.set_level(min(logging.getLogger("hark").level, level))
             told = ", ".join(different(self._running, running)) or "none differs"
             log.info("settings were read anew: %s%s", told, "; and the certificate" if running.tls_cert else "")
-            for stray in strays(anew):
-                log.warning("%s", stray)
             if later := different(reloaded(self._given, anew), anew):
                 log.warning("only a restart changes %s", ", ".join(later))
-            root.setLevel(level)
+            for stray in strays(anew):
+                log.warning("%s", stray)
+            discreet.set_level(level)
             self._running = running
 
 
