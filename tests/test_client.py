@@ -315,10 +315,15 @@ def test_what_speaks_no_http_is_named():
 
 @pytest.mark.parametrize(
     ("code", "close_code", "hint"),
-    [("invalid_api_key", 3000, "Check the API key"), ("invalid_model", 4000, "Check the model")],
+    [
+        ("invalid_api_key", 3000, r" Check the API key\.$"),
+        ("invalid_model", 4000, r" Check the model and the address\.$"),
+        ("server_draining", 1012, "$"),
+        ("rate_limit_exceeded", 1013, "$"),
+    ],
 )
 def test_a_session_that_is_refused_says_why(code, close_code, hint):
-    with pytest.raises(NoSessionError, match=rf"refused the session: It says so here\. {hint}") as caught:
+    with pytest.raises(NoSessionError, match=rf"refused the session: It says so here\.{hint}") as caught:
         asyncio.run(fail_to_connect(refusal(code, close_code)))
     assert (caught.value.code, caught.value.close_code) == (code, close_code)
 

@@ -86,6 +86,7 @@ def test_the_two_that_name_files_are_options_too(monkeypatch, tmp_path):
     ("given", "message"),
     [
         ({"env_file": "none"}, "--env-file none cannot be read: No such file"),
+        ({"env_file": "half"}, "--env-file half, line 2: expected NAME=VALUE"),
         ({"api_key_file": "none"}, "--api-key-file none cannot be read: No such file"),
         ({"api_key_file": "binary"}, "--api-key-file binary cannot be read: it is no text in UTF-8"),
         ({"api_key_file": "empty"}, "--api-key-file empty: expected a key; the file is empty"),
@@ -95,6 +96,7 @@ def test_the_two_that_name_files_are_options_too(monkeypatch, tmp_path):
 def test_files_that_hold_no_settings(tmp_path, given, message):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "half").write_text("HARK_PORT=5\ngarbage here ===\n")
     (tmp_path / "key").write_text(KEY)
     with pytest.raises(OperatorError, match=message):
         Settings(**given)

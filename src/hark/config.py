@@ -7,10 +7,12 @@ Refuses: unknown flags and values out of range, by name and with the mend.
 from __future__ import annotations
 
 import os
+from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from dotenv.parser import parse_stream
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -188,7 +190,7 @@ class Settings(BaseSettings):
         """The file that is named stands in for .env. Raises OperatorError if it cannot be read."""
         if named := (env_settings() | init_settings()).get("env_file"):
             path = Path(named).expanduser()
-            read_file("--env-file", path)
+            _check_lines(path, read_file("--env-file", path))
             dotenv_settings = DotEnvSettingsSource(settings_cls, env_file=path)
         return init_settings, env_settings, dotenv_settings
 
@@ -332,6 +334,16 @@ def read_file(option: str, path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or "it is no text in UTF-8"
         raise OperatorError(f"{option} {path} cannot be read: {why}. Name a file that this user may read.") from error
+
+
+def _check_lines(path: Path, text: str) -> None:
+    """Half of a file is no settings. Raises OperatorError."""
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            raise OperatorError(
+                f"--env-file {path}, line {binding.original.line}: expected NAME=VALUE, or a comment after #. "
+                "Mend that line; a value with quotes or spaces stands in quotes."
+            )
 
 
 def _sendable(key: str) -> bool:

@@ -34,7 +34,8 @@ _DEEPEST: Final = 8
 # A shorter secret would take words out of every line.
 _SHORTEST: Final = 6
 _MESSAGE: Final = re.compile(r"[\w .:,'-]+")
-_CHATTY: Final = ("websockets", "asyncio", "uvicorn")  # uvicorn's lines show the query, where a key may stand
+# uvicorn's lines show the query, where a key may stand; aioice's, several for each call, the addresses of clients.
+_CHATTY: Final = ("websockets", "asyncio", "uvicorn", "aioice", "aiortc")
 
 _Raised: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -105,13 +106,18 @@ def set_up(level: int, formatter: logging.Formatter) -> None:
     for former in root.handlers[:]:
         root.removeHandler(former)
     root.addHandler(handler)
-    root.setLevel(max(level, logging.INFO))
-    logging.getLogger("hark").setLevel(level)
+    set_level(level)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     sys.excepthook = _uncaught
     sys.unraisablehook = _unraisable
     threading.excepthook = _lost_thread
+
+
+def set_level(level: int) -> None:
+    """From which level on lines are written: Hark's own; of others never those for debugging, which quote anything."""
+    logging.getLogger().setLevel(max(level, logging.INFO))
+    logging.getLogger("hark").setLevel(level)
 
 
 def on_loop(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:

@@ -75,6 +75,22 @@ def test_sessions_are_listed(hark, talks):
     assert err.startswith("2 in ")
 
 
+def test_at_80_columns_an_id_can_still_be_copied(hark, store, monkeypatch):
+    with closing(store.open()) as database, transaction(database):
+        for number in range(2):
+            one = session(f"sess_{number:022d}", key_name="the desk phone" * number or "a", opened_at=time.time())
+            put(database, Entry(one, item(f"item_{number}", transcript="so many words " * 9, recorded_at=time.time())))
+    for columns in (80, 100, 120, 140):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        code, out, _ = hark("list")
+        words = out.split()
+        assert code == 0
+        assert {f"sess_{number:022d}" for number in range(2)} <= set(words)
+        assert {"a", "phone", "websocket"} <= set(words)
+        assert "so many words so many" in " ".join(words)
+        assert max(len(line.rstrip()) for line in out.splitlines()) <= columns
+
+
 @pytest.mark.parametrize(
     ("flags", "shown"),
     [

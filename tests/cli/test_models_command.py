@@ -1,5 +1,6 @@
 """`hark models`: for people, and for programs."""
 
+import itertools
 import json
 import re
 
@@ -41,9 +42,27 @@ def test_people_see_models_and_names(printed, tmp_path):
     assert table["gpt-4o-realtime-preview-2024-12-17"][:2] == ["moonshine-tiny-en", "realtime"]
     flat = " ".join(text.split())
     tiny = "Moonshine tiny: English, 27 million parameters, 44 MB."
-    assert f"moonshine-tiny-en * {tiny} MIT en 43.9 hark pull moonshine-tiny-en" in flat
+    assert f"moonshine-tiny-en * 43.9 hark pull moonshine-tiny-en {tiny} Licence: MIT. Languages: en." in flat
     assert "needs none" in flat
     assert f"Files are in {tmp_path}" in text
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_it_can_be_read_in_any_terminal(printed, tmp_path, columns):
+    listing = json.loads(printed(f"--json --models-dir {tmp_path}"))
+    lines = printed(f"--models-dir {tmp_path}", COLUMNS=str(columns)).splitlines()
+    shown = [line.rstrip() for line in lines if not line.startswith(("--model auto", "Files are in"))]
+    assert max(map(len, shown)) <= columns
+    for name in listing["data"]:  # a line each
+        kind = "realtime" if name["kind"] == "session" else "transcription"
+        assert [name["id"], name["model"], kind] in [line.split() for line in shown]
+    for model in listing["models"]:
+        begin = next(index for index, line in enumerate(shown) if line.startswith(f"{model['name']} "))
+        if model["installed"] and model["pull"]:  # a command is whole
+            assert shown[begin].endswith(f"  {model['pull']}")
+        below = itertools.takewhile(lambda line: line.startswith("  "), shown[begin + 1 :])
+        words = " ".join(line.strip() for line in below)  # and so is every word
+        assert f"{model['summary']} Licence: {model['licence']}." in words
 
 
 def test_pulled_files_are_said_to_be_there(printed):

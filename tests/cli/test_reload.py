@@ -197,8 +197,8 @@ def test_what_only_a_restart_changes_is_named_and_flags_stay(served):
     said = server.reload(
         api_key=TWO, max_sessions=1, threads=1, upstream_model="m", upstream_key="sk-upstream", log_level="warning"
     )
-    assert f"{LATER} --upstream-key, --upstream-model\n" in said
-    assert "sk-upstream" not in said
+    until(lambda: f"{LATER} --upstream-key, --upstream-model\n" in server.log)
+    assert "sk-upstream" not in server.log
     assert f"{TAKEN} none differs" not in said
     with server.socket(additional_headers=bearer(TWO)) as one, server.socket(additional_headers=bearer(TWO)) as two:
         assert {wire.receive()["type"] for wire in (one, two)} == {"session.created"}
@@ -246,6 +246,29 @@ def test_where_one_gateway_cannot_none_does(monkeypatch):
                 assert answer.status_code == 200
 
     asyncio.run(asyncio.wait_for(scenario(), 3 * PATIENCE_S))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_level_of_the_log_counts_at_once(served, workers):
+    server = served(workers=workers, log_level="warning")
+
+    def ask(path):
+        for _ in range(2 * workers):
+            httpx.get(server.url + path)
+
+    ask("/v1/models/before")
+    server.reload(log_level="debug")
+    ask("/health")
+    until(lambda: "DEBUG" in server.log and "GET /health: 200" in server.log)
+    assert TAKEN in server.reload(log_level="info")
+    ask("/v1/models/after")
+    until(lambda: "/v1/models/after" in server.log)
+    debugged = server.log.count("GET /health")
+    ask("/health")
+    ask("/v1/models/last")
+    until(lambda: server.log.count("/v1/models/last") == 2 * workers)
+    assert server.log.count("GET /health") == debugged
+    assert "/v1/models/before" not in server.log
 
 
 # ---- certificates

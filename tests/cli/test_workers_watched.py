@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from contextlib import ExitStack
 
@@ -97,4 +98,4 @@ def test_every_line_of_every_process_is_json_and_says_whose_it_is(gateways):
     opened, closed = [line for line in lines if line.get("session_id") == session_id]
     assert opened["message"].startswith(f"{session_id} opened: ga transcription by anonymous (req_")
     assert opened["request_id"] == closed["request_id"]
-    assert closed["message"] == f"{session_id} closed"
+    assert re.fullmatch(rf"{session_id} closed: 1000, \d+\.\d s of audio in \d+\.\d s", closed["message"])

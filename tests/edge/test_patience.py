@@ -74,6 +74,15 @@ def test_a_head_that_trickles_is_told_and_cut_off(server, hurried, begin):
         check_closed(wire)
 
 
+@pytest.mark.parametrize("before", [b"", GET], ids=["first", "next"])
+def test_a_head_that_stops_is_told_and_cut_off(server, hurried, before):
+    with Connection(server) as wire:
+        if before:
+            assert wire.exchange(before)[0] == 200
+        check_told(wire.exchange(b"GET / HTTP/1.1\r\nHos"))
+        check_closed(wire)
+
+
 def test_who_says_nothing_is_left_without_a_word(server, hurried):
     with Connection(server) as wire:
         check_closed(wire)

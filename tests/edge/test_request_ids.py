@@ -2,13 +2,14 @@
 
 import logging
 import re
+import time
 
 import httpx
 import openai
 import pytest
 
 from hark.edge.requests import EXPOSED
-from serving import BETA
+from serving import BETA, PATIENCE_S
 from uploading import post, wav
 
 KEY = "sk-one-two-three"
@@ -72,7 +73,7 @@ def test_the_log_has_the_id_and_no_query(server, caplog):
     quiet = httpx.get(f"{server.url}/health")
     logged = [record.getMessage() for record in caplog.records]
     (line,) = [line for line in logged if answer.headers["x-request-id"] in line]
-    assert re.fullmatch(r"GET /v1/m%0Aodels/x: 404 in \d+ ms \(req_\w+\)", line)
+    assert re.fullmatch(r"GET /v1/m%0Aodels/x: 404 unknown_url in \d+ ms \(req_\w+\)", line)
     assert KEY not in "".join(logged)
     assert not any(quiet.headers["x-request-id"] in line for line in logged)
 
@@ -90,3 +91,18 @@ def test_openais_sdk_shows_the_id(serve, caplog):
     logged = " ".join(record.getMessage() for record in caplog.records)
     assert "POST /v1/audio/transcriptions: 200 in " in logged
     assert transcript._request_id in logged
+
+
+def test_a_refusal_stands_in_the_log_by_its_code(serve, caplog):
+    caplog.set_level(logging.INFO, "hark.http")
+    server = serve(api_key=KEY, max_file_mb=1)
+    url, headers = f"{server.url}/v1/audio/transcriptions", {"Authorization": f"Bearer {KEY}"}
+    httpx.post(url, headers={"Authorization": "Bearer another"})
+    httpx.post(url, headers=headers, files={"file": ("a.wav", bytes(1 << 21))}, data={"model": "whisper-1"})
+    httpx.post(url, headers=headers, files={"file": ("a.wav", wav())}, data={"model": "none"})
+    deadline = time.monotonic() + PATIENCE_S  # a line is written once its answer is out
+    while len(caplog.records) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    logged = " ".join(record.getMessage() for record in caplog.records)
+    for said in ("401 invalid_api_key in ", "413 request_too_large in ", "404 model_not_found in "):
+        assert f"POST /v1/audio/transcriptions: {said}" in logged

@@ -108,7 +108,8 @@ import logging, threading, warnings, sys
 from hark.telemetry import logs
 logs.set_up(logging.INFO, logs.Style("json", 1), ["theirs"])
 logging.getLogger("uvicorn.error").warning("theirs are masked")
-logging.getLogger("websockets").info("too chatty")
+for name in ("websockets", "aioice.ice", "aiortc"):
+    logging.getLogger(name).info("too chatty")
 warnings.warn("old")
 thread = threading.Thread(target=lambda: 1 / 0)
 thread.start()

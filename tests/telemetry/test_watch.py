@@ -66,6 +66,24 @@ def test_each_item_starts_once_and_ends_once():
     assert rig.value("hark_speech_seconds_total") == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "end"),
+    [
+        (1000, "", "finished"),
+        (1001, "session_idle", "idle"),
+        (1001, "", "stopped"),
+        (1012, "server_draining", "stopped"),
+        (1013, "rate_limit_exceeded", "limit"),
+        (3000, "invalid_api_key", "other"),
+    ],
+)
+def test_how_a_session_ended_is_told(code, reason, end):
+    rig = Rig()
+    rig.hear(m.SessionEnded(code, reason))
+    rig.watch.gone()
+    assert rig.value("hark_sessions_ended_total", end=end) == 1
+
+
 def test_latency_is_that_of_what_the_client_is_told():
     rig = Rig()
     rig.position = 16_000

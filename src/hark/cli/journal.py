@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+import textwrap
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
@@ -29,10 +31,11 @@ from hark.journal.store import Store
 _AGO: Final = re.compile(r"(\d+)([dhm])")
 _UNIT_S: Final = {"d": 86_400, "h": 3_600, "m": 60}
 _FIRST_CHARS: Final = 60
+ONE_LINE_WIDTH: Final = 120  # columns
 
 Form: TypeAlias = Literal["text", "srt", "vtt", "json", "jsonl"]
 Folder = Annotated[Path | None, Parameter(name="--journal", help="Folder of the journal, instead of HARK_JOURNAL.")]
-Since = Annotated[str | None, Parameter(help="Only sessions opened since: 2026-11-21, 2026-11-21T14:30, 7d, 12h.")]
+Since = Annotated[str | None, Parameter(help="Only sessions opened since: 2026-11-21, 2026-11-21T14:30, 7d, 12h, 30m.")]
 Until = Annotated[str | None, Parameter(help="Only sessions opened before, in the same forms.")]
 KeyName = Annotated[str | None, Parameter(name="--key", help="Only sessions of the key with this name.")]
 Form_ = Annotated[Form, Parameter(name="--format", help="text, srt, vtt, json or jsonl.")]
@@ -55,17 +58,47 @@ def list_sessions(
     if json:
         print(msgspec.json.format(msgspec.json.encode([_told(each) for each in found]), indent=2).decode())
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("session", "opened", "key", "by", "seconds", "items", "missing", "first words"):
-        table.add_column(title, overflow="fold")
-    for each in found:
-        session = each.session
-        opened = datetime.fromtimestamp(session.opened_at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        counts = (f"{each.seconds:.1f}", str(each.items), str(each.missing or ""))
-        first = each.first[:_FIRST_CHARS] + "…" * (len(each.first) > _FIRST_CHARS)
-        table.add_row(session.id, opened, escape(session.key_name), session.transport, *counts, escape(first))
-    Console().print(table)
+    console = Console(highlight=False)
+    if console.width < ONE_LINE_WIDTH:
+        _print_below(console, found)
+    else:
+        console.print(_table(found))
     _say(f"{len(found)} in {store.path}")
+
+
+def _table(found: Sequence[Listed]) -> Table:
+    """A line each."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("session", "opened", "key", "by", "seconds", "items", "missing"):
+        table.add_column(title, no_wrap=title in ("session", "opened", "by"), overflow="fold")
+    table.add_column("first words", overflow="fold")
+    for each in found:
+        counts = (f"{each.seconds:.1f}", str(each.items), str(each.missing or ""))
+        table.add_row(*_head(each), *counts, escape(_first(each)))
+    return table
+
+
+def _print_below(console: Console, found: Sequence[Listed]) -> None:
+    """Where there is no room for all of a session on a line: an id that is cut cannot be copied."""
+    rows = [("session", "opened", "key", "by"), *map(_head, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, each in zip(rows, [None, *found], strict=True):
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()]
+        if each is not None:
+            lost = f", {each.missing} missing" if each.missing else ""
+            about = f"{each.seconds:.1f} s, items: {each.items}{lost}. {_first(each)}"
+            lines += textwrap.wrap(about, console.width, initial_indent="  ", subsequent_indent="  ")
+        console.print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def _head(each: Listed) -> tuple[str, str, str, str]:
+    session = each.session
+    opened = datetime.fromtimestamp(session.opened_at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return session.id, opened, session.key_name, session.transport
+
+
+def _first(each: Listed) -> str:
+    return each.first[:_FIRST_CHARS] + "…" * (len(each.first) > _FIRST_CHARS)
 
 
 @journal_app.command
@@ -176,7 +209,7 @@ def _moment(text: str | None, flag: str) -> float | None:
         return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
         raise OperatorError(
-            f"{flag}: expected a date, a time or an age: 2026-11-21, 2026-11-21T14:30, 7d, 12h; got '{text}'."
+            f"{flag}: expected a date, a time or an age: 2026-11-21, 2026-11-21T14:30, 7d, 12h, 30m; got '{text}'."
         ) from None
 
 

@@ -5,6 +5,7 @@ Rule: the names are those of GET /v1/models under the same settings, so what thi
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -31,6 +32,7 @@ KINDS: Final[dict[type[Model], Kind]] = {
 }
 
 MOST_LANGUAGES: Final = 6
+MIN_WIDTH: Final = 20
 
 
 class LocalModel(Struct, frozen=True):
@@ -90,7 +92,8 @@ def models_command(
         print(msgspec.json.format(msgspec.json.encode(listing), indent=2).decode())
         return
     console = Console(highlight=False)
-    console.print(_models_table(listing), "", _names_table(listing))
+    console.print(_models_text(listing, console.width), soft_wrap=True, markup=False)
+    console.print("", _names_table(listing))
     if listing.chosen is not None:
         console.print(f"\n--model auto is {listing.chosen}.", soft_wrap=True, markup=False)
     console.print(f"\nFiles are in {listing.folder}", soft_wrap=True, markup=False)
@@ -124,26 +127,41 @@ def _local(model: Model, folder: Path, *, default: bool) -> LocalModel:
     )
 
 
-def _models_table(listing: Listing) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("model", no_wrap=True)
-    table.add_column("what", overflow="fold")
-    table.add_column("licence", overflow="fold")
-    table.add_column("languages", overflow="fold")
-    table.add_column("MB", justify="right", no_wrap=True)
-    table.add_column("files", overflow="fold")
+def _models_text(listing: Listing, width: int) -> str:
+    """A line with name, size and files, which are one glance each, and what the model is below: a table of all that
+    would break every word of it in a terminal."""
     # What is in use, then what could be at once: the rest is long.
-    for model in sorted(listing.models, key=lambda each: (not each.default, not (each.installed and each.pulled))):
+    models = sorted(listing.models, key=lambda each: (not each.default, not (each.installed and each.pulled)))
+    names = max((len(_shown(model)) for model in models), default=0)
+    left = names + len("  1234.5  ")
+    lines = [f"{'model':<{names}}  {'MB':>6}  files"]
+    for model in models:
         size = f"{model.bytes / 1e6:.1f}" if model.bytes else ""
-        files = "needs none" if model.pull is None else "pulled" if model.pulled else model.pull
-        if not model.installed:
-            then = f"; then {model.pull}" if model.pull and not model.pulled else ""
-            files = f"packages missing: {model.install or model.problem}{then}"
-        name = f"{model.name} *" if model.default else model.name
-        texts = (name, model.summary, model.licence, _some(model.languages), size, files)
-        table.add_row(*(escape(text) for text in texts))
-    table.caption, table.caption_justify = "* in use", "left"
-    return table
+        first, *more = _wrapped(_files(model), max(width - left, MIN_WIDTH))
+        lines.append(f"{_shown(model):<{names}}  {size:>6}  {first}")
+        lines += [" " * left + line for line in more]
+        languages = f" Languages: {_some(model.languages)}." if model.languages else ""
+        about = f"{model.summary} Licence: {model.licence}.{languages}"
+        lines += ["  " + line for line in _wrapped(about, max(width - 2, MIN_WIDTH))]
+    return "\n".join([*lines, "* in use"])
+
+
+def _shown(model: LocalModel) -> str:
+    return f"{model.name} *" if model.default else model.name
+
+
+def _files(model: LocalModel) -> str:
+    """Whether they are there, or the commands that fetch them."""
+    files = "needs none" if model.pull is None else "pulled" if model.pulled else model.pull
+    if model.installed:
+        return files
+    then = f"; then {model.pull}" if model.pull and not model.pulled else ""
+    return f"{model.install or model.problem}{then}"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Between words, for a command or a name that is cut cannot be copied."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _some(languages: tuple[str, ...]) -> str:
@@ -154,10 +172,9 @@ def _some(languages: tuple[str, ...]) -> str:
 
 def _names_table(listing: Listing) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("name for clients", no_wrap=True)
-    table.add_column("transcribes with", no_wrap=True)
-    table.add_column("is", overflow="fold")
+    for title in ("name for clients", "transcribes with", "for"):
+        table.add_column(title, overflow="fold")
     for name in listing.data:
-        kind = "realtime session" if name.kind == "session" else "transcription"
-        table.add_row(name.id, name.model, kind)
+        kind = "realtime" if name.kind == "session" else "transcription"
+        table.add_row(escape(name.id), escape(name.model), kind)
     return table

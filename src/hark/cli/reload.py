@@ -17,6 +17,7 @@ from types import FrameType
 
 from pydantic import SecretStr
 
+from hark.cli.strays import strays
 from hark.config import RELOADED, Settings
 from hark.errors import HarkError
 from hark.telemetry import logs
@@ -61,9 +62,11 @@ class Reload:
                 continue
             set_log(min(logging.getLogger("hark").level, level_of(running)), running)
             told = ", ".join(different(self._running, running)) or "none differs"
-            log.info("settings were read anew: %s", told)
+            log.info("settings were read anew: %s%s", told, "; and the certificate" if running.tls_cert else "")
             if later := different(reloaded(self._given, anew), anew):
                 log.warning("only a restart changes %s", ", ".join(later))
+            for stray in strays(anew):
+                log.warning("%s", stray)
             set_log(level_of(running), running)
             self._running = running
 

@@ -21,6 +21,7 @@ from hark.app import keys_of, running
 from hark.cli.pull import pull_command
 from hark.cli.reload import Reload, hangups, level_of
 from hark.cli.selfcheck import self_check_at
+from hark.cli.strays import strays
 from hark.cli.supervisor import supervised
 from hark.config import Settings
 from hark.edge.door import allow_descriptors
@@ -39,6 +40,8 @@ def serve_command(settings: Settings, *, self_check: bool, read: Callable[[], Se
     start."""
     given = settings
     set_up_log(settings)
+    for stray in strays(settings):
+        log.warning("%s", stray)
     allow_descriptors()
     has_keys = keys_of(settings).required
     settings.check(has_keys=has_keys)

@@ -29,6 +29,8 @@ from hark.errors import CallerError, HarkError, OperatorError
 SERVER_VAD: Final = TurnDetectionPatch(type="server_vad")
 # Longer than any server of this API lets a client wait; short enough to wait for at a prompt.
 OPEN_SECONDS: Final = 15.0
+# What to look at after a close with this code; where it passes by itself, the server's words say so.
+_HINTS: Final = {3000: " Check the API key.", 4000: " Check the model and the address."}
 
 
 class NoSessionError(OperatorError):
@@ -216,9 +218,9 @@ async def _await(client: RealtimeClient, kind: type[Event]) -> None:
         except TimeoutError:
             raise refused from None
         except NoSessionError as closed:
-            hint = "Check the API key." if closed.close_code == 3000 else "Check the model and the address."
+            hint = _HINTS.get(closed.close_code or 0, "")
             raise NoSessionError(
-                f"{client.url} refused the session: {refused.message} {hint}",
+                f"{client.url} refused the session: {refused.message}{hint}",
                 code=refused.code,
                 close_code=closed.close_code,
             ) from None

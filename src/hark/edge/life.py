@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -27,7 +28,7 @@ from hark.core.messages import (
     SessionEnded,
     SessionResumed,
 )
-from hark.core.work import Compute
+from hark.core.work import SAMPLE_RATE, Compute
 from hark.edge.beat import Beat
 from hark.edge.frames import Speaker
 from hark.edge.ids import new_id
@@ -122,6 +123,7 @@ class Life:
     async def run(self) -> None:
         """To its end, of which the client is told by its line."""
         told: SessionEnded | Exception = SessionEnded(1000, "")
+        began = time.monotonic()
         try:
             told = await self._pump.serve() or told
         except Exception as error:
@@ -132,7 +134,9 @@ class Life:
             self._wait_no_more()
             self.charge_to(None)
             self._audience.gone()
-            log.info("%s closed", self.session_id)
+            how = f"{told.code} {told.reason}".strip() if isinstance(told, SessionEnded) else "a fault of the server"
+            heard_s, open_s = self.position / SAMPLE_RATE, time.monotonic() - began
+            log.info("%s closed: %s, %.1f s of audio in %.1f s", self.session_id, how, heard_s, open_s)
             for line in {self._line, self._coming[0] if self._coming else None} - {None}:
                 assert line is not None
                 line.end(told)

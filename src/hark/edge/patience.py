@@ -75,6 +75,7 @@ class Http(unreadable.Http):
         self._strangers = strangers
         self._address = ""
         self._stage: Stage = "head"
+        self._begun = False  # whether a head has, and not ended
         self._requests = 0  # that have come whole
         self._timer: asyncio.TimerHandle | None = None
         self._received = 0  # bytes since the window began
@@ -111,11 +112,11 @@ class Http(unreadable.Http):
             self._wait()
 
     def on_message_begin(self) -> None:
-        self._stage = "head"
+        self._stage, self._begun = "head", True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._stage = "body"
+        self._stage, self._begun = "body", False
         self._strangers.known(self, self._address)
         super().on_headers_complete()
 
@@ -165,7 +166,7 @@ class Http(unreadable.Http):
         """Hang up, and say why if somebody may be listening."""
         if self.transport.is_closing():
             return
-        silent = self._stage == "head" and not self._incomplete_bytes
+        silent = self._stage == "head" and not self._begun and not self._incomplete_bytes
         if silent or (self._stage == "body" and self._asked is not None and self._asked.response_started):
             self.transport.close()
             return

@@ -120,8 +120,9 @@ class _Answer:
         scope = self._scope
         level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
         path = scope["raw_path"].decode("ascii", "backslashreplace")
-        status = "no answer" if self._status is None else self._status
-        log.log(level, "%s %s: %s in %d ms (%s)", scope["method"], path, status, self._ms(), self._request_id)
+        status = "no answer" if self._status is None else str(self._status)
+        said = f"{status} {self._known.error}" if self._known.error else status
+        log.log(level, "%s %s: %s in %d ms (%s)", scope["method"], path, said, self._ms(), self._request_id)
 
     def _trustworthy(self) -> bool:
         host = Headers(scope=self._scope).get("host", "")

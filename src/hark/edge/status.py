@@ -24,6 +24,7 @@ from hark.errors import (
     ModelError,
     RateLimitError,
     StorageError,
+    TooLargeError,
     UnavailableError,
 )
 from hark.protocol.answers import Health, Index, told
@@ -41,7 +42,8 @@ _WHAT_THERE_IS: Final = (
 
 
 def fault(error: HarkError) -> dict[str, Json]:
-    context.failed(error.code or error.type)
+    # A file that is too large has OpenAI's type for faults, and is the client's all the same.
+    context.failed(error.code or ("request_too_large" if isinstance(error, TooLargeError) else error.type))
     return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
 
 

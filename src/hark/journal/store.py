@@ -151,7 +151,10 @@ class Store:
         try:
             yield
         except (sqlite3.Error, OSError, msgspec.MsgspecError) as error:
-            message = f"The journal {self.path} cannot be used: {error}. Check that this user may read and write it."
+            why = (error.strerror if isinstance(error, OSError) else None) or error
+            message = (
+                f"The journal {self.path} cannot be used: {why}. Check that it is a journal that this user may write."
+            )
             raise OperatorError(message) from error
 
     def _create(self) -> None:

@@ -22,7 +22,7 @@ from hark.telemetry import families as f
 TRANSPORTS: Final = ("websocket", "webrtc", "upload")
 # How a session ends, by the code of its last event; without one its client has left, or it failed.
 ENDS: Final = {1000: "finished", 1001: "stopped", 1012: "stopped", 1013: "limit"}
-EXPIRED: Final = "session_expired"
+REASONS: Final = {"session_expired": "expired", "session_idle": "idle"}
 LEFT: Final = "left"
 MOST_CODES: Final = 200
 
@@ -212,7 +212,7 @@ class Watch:
         self._to.resumed.inc()
 
     def on_ended(self, event: m.SessionEnded) -> None:
-        self._end = "expired" if event.reason == EXPIRED else ENDS.get(event.code, f.OTHER)
+        self._end = REASONS.get(event.reason) or ENDS.get(event.code, f.OTHER)
 
     def gone(self) -> None:
         self.count_audio()
