@@ -270,3 +270,15 @@ def test_a_turn_is_announced_once_however_often_the_mode_changes():
     stage.hear(say("charlie", 600))
     assert [event.item_id for event in stage.said(m.SpeechStarted)] == ["item_1"]
     assert stage.transcripts() == ["alpha bravo charlie"]
+
+
+@pytest.mark.parametrize("commit", [False, True])
+def test_an_item_of_the_clients_own_may_not_take_the_name_of_a_turn(commit):
+    """Of one that was announced, and is no item yet, either."""
+    stage = staged(TurnDetection()).hear(say(320, "alpha", "bravo", *([900] if commit else [])))
+    (started,) = stage.said(m.SpeechStarted)
+    stage.give(m.CreateItem(item={"id": started.item_id, "type": "message"})).hear(say(900))
+    (refused,) = stage.said(m.Refused)
+    assert refused.error.param == "item.id"
+    assert [event.item.id for event in stage.said(m.ItemAdded)] == [started.item_id]
+    assert stage.transcripts() == ["alpha bravo"]

@@ -47,7 +47,8 @@ class ItemWork:
     def _create(self, command: m.CreateItem) -> m.ItemAdded:
         given = command.item.get("id")
         item_id = given if isinstance(given, str) and given else self._new_id("item")
-        if item_id in self._items:
+        turn = self._jobs.find(item_id)  # which may have been announced, and not committed yet
+        if item_id in self._items or (turn is not None and not turn.deleted):
             raise CallerError(f"Item with id '{item_id}' already exists.", code="invalid_value", param="item.id")
         item = m.Item(item_id, raw=command.item)
         return m.ItemAdded(item, self._items.insert(item, command.previous_item_id))
