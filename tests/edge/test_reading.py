@@ -1,15 +1,19 @@
 """Frames as RFC 6455 has them: whole texts are read by us and the rest by `websockets`, and no client can tell."""
 
+import asyncio
 import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
 from hark.edge.reading import Reader
-from hark.edge.unreadable import WebSockets
+from hark.edge.unreadable import Parting, WebSockets
 from rawsocket import Connection
-from streams import BINARY, CLOSE, CONTINUED, HANDSHAKE, MAX_SIZE, PING, PONG, TEXT, frame, heard
+from serving import PATIENCE_S
+from streams import BINARY, CLOSE, CONTINUED, HANDSHAKE, MAX_SIZE, PING, PONG, TEXT, Transport, frame, heard
 
 # ---- beside the protocol class that it is made of
 
@@ -180,3 +184,31 @@ def test_a_whole_text_may_say_its_length_in_more_bytes_than_it_needs(peer):
     peer.raw(b"\x81\xff" + len(CLEAR).to_bytes(8, "big") + mask + CLEAR)
     assert CLEARED in peer.next()[1]
     assert CLEARED in peer.next()[1]
+
+
+@pytest.mark.parametrize("protocol", [Reader, WebSockets, Parting])
+@pytest.mark.parametrize("goodbye", [None, b"\x03\xe8", b""], ids=["silent", "1000", "without a code"])
+def test_a_server_that_stops_while_its_client_closes(protocol, goodbye):
+    """Whoever closed first, the connection ends and nothing is raised."""
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await asyncio.Event().wait()
+
+    async def scenario():
+        config = Config(app, ws_max_size=MAX_SIZE, ws_ping_interval=None, lifespan="off", log_config=None)
+        config.load()
+        transport, connection = Transport(), protocol(config, ServerState(), {})
+        connection.connection_made(transport)
+        connection.data_received(HANDSHAKE)
+        async with asyncio.timeout(PATIENCE_S):
+            while b"\r\n\r\n" not in transport.written:
+                await asyncio.sleep(0)
+        if goodbye is not None:
+            connection.conn.receive_data(frame(CLOSE, goodbye))  # heard, and not acted on yet
+        connection.shutdown()
+        assert transport.closing
+        connection.connection_lost(None)
+
+    asyncio.run(scenario())

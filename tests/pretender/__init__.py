@@ -18,6 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
+from hark.edge.unreadable import Parting
 from pretender import certificates
 from pretender.desk import Desk
 from pretender.front import Front
@@ -72,7 +73,7 @@ class Pretender:
             uvicorn.Config(
                 application,
                 port=0,
-                ws="websockets-sansio",
+                ws=Parting,
                 ws_max_size=32 * 1024 * 1024,
                 lifespan="off",
                 log_config=None,

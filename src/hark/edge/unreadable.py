@@ -90,7 +90,18 @@ class Http(HttpToolsProtocol):
         self.transport.close()
 
 
-class WebSockets(WebSocketsSansIOProtocol):
+class Parting(WebSocketsSansIOProtocol):
+    """Ends with the server also where the client is closing just then, on which uvicorn raises."""
+
+    def shutdown(self) -> None:
+        if self.handshake_complete and not self.close_sent and self.conn.state is not State.OPEN:
+            self.stop_keepalive()
+            self.transport.close()
+        else:
+            super().shutdown()
+
+
+class WebSockets(Parting):
     def __init__(
         self,
         config: Config,
