@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
@@ -20,6 +19,7 @@ from typing import Final
 
 from msgspec import Struct, convert, json
 
+from hark import wal
 from hark.auth import usage
 from hark.errors import OperatorError, StorageError, UnavailableError
 
@@ -190,7 +190,7 @@ class Store:
         try:
             self._create()
             with closing(sqlite3.connect(self.path, timeout=patience_s)) as database:
-                _use_wal(database, patience_s)
+                wal.switch(database, patience_s)
                 if database.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
                     _upgrade(database)
                 with database:
@@ -224,19 +224,6 @@ def _nothing_can_be_written(error: BaseException | None) -> bool:
     reading. The database alone tells all then, if nobody else has it open."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-
-
-def _use_wal(database: sqlite3.Connection, patience_s: float) -> None:
-    """Once a file is switched it stays so. Unlike any other statement, the switch does not wait for other connections,
-    but fails at once (SQLite, "PRAGMA journal_mode"), so the first users of a new file would fail each other."""
-    deadline = time.monotonic() + patience_s
-    while database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.01)
 
 
 def _upgrade(database: sqlite3.Connection) -> None:

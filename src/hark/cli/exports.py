@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hark.journal.records import ItemRecord, Transcript
+from hark.journal.records import ItemRecord, SessionRecord, Transcript
 from hark.protocol.subtitles import Spoken, to_srt, to_vtt
 
 UNFINISHED: Final = "unfinished"
@@ -41,13 +41,13 @@ def as_vtt(transcript: Transcript) -> str:
 
 
 def as_json(transcript: Transcript) -> str:
-    told = _session(transcript) | {"items": [_item(item) for item in transcript.items]}
+    told = session_fields(transcript.session) | {"items": [_item(item) for item in transcript.items]}
     return msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n"
 
 
 def as_jsonl(transcript: Transcript) -> str:
     """An item a line, each with its session."""
-    session = _session(transcript)
+    session = session_fields(transcript.session)
     lines = ({"session": session, **_item(item)} for item in transcript.items)
     return "".join(f"{msgspec.json.encode(line).decode()}\n" for line in lines)
 
@@ -91,8 +91,8 @@ def _length_ms(transcript: Transcript) -> int:
     return max((item.audio_end_ms or 0 for item in transcript.items), default=0)
 
 
-def _session(transcript: Transcript) -> dict[str, Any]:
-    session = transcript.session
+def session_fields(session: SessionRecord) -> dict[str, Any]:
+    """A session as JSON has it."""
     return {
         "id": session.id,
         "opened_at": moment(session.opened_at),

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hark.cli.exports import FORMS, missing, moment
+from hark.cli.exports import FORMS, missing, session_fields
 from hark.config import Settings
 from hark.errors import OperatorError
 from hark.journal.records import Listed, Transcript
@@ -229,16 +229,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _told(each: Listed) -> dict[str, object]:
-    session = each.session
     return {
-        "id": session.id,
-        "opened_at": moment(session.opened_at),
-        "closed_at": session.closed_at and moment(session.closed_at),
-        "transport": session.transport,
-        "key_id": session.key_id,
-        "key_name": session.key_name,
-        "model": session.model,
-        "call_id": session.call_id,
+        **session_fields(each.session),
         "items": each.items,
         "missing": each.missing,
         "seconds": each.seconds,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import json
 
+from hark import wal
 from hark.core.messages import SpeakerSegment, Word
 from hark.errors import OperatorError
 from hark.journal.records import Closed, Entry, ItemRecord, Listed, SessionRecord, Transcript
@@ -230,26 +230,13 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         raise OperatorError(message)
     if version < _VERSION:
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # which only an empty file takes
-        _use_wal(database)
+        wal.switch(database, PATIENCE_S)
         with transaction(database):
             for statement in _SCHEMA.split(";\n"):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {_VERSION}")
     for name, value in (("synchronous", "FULL"), ("fullfsync", "ON"), ("secure_delete", "ON")):
         database.execute(f"PRAGMA {name} = {value}")
-
-
-def _use_wal(database: sqlite3.Connection) -> None:
-    """Unlike any other statement, the switch does not wait for other connections, but fails at once (SQLite, "PRAGMA
-    journal_mode"), so gateways that start together would fail each other."""
-    deadline = time.monotonic() + PATIENCE_S
-    while database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.01)
 
 
 def _session(row: Sequence[object]) -> SessionRecord:
