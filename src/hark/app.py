@@ -22,7 +22,7 @@ from hark.auth.keys import Keys
 from hark.auth.limits import OpenSessions
 from hark.auth.store import Store
 from hark.compute.cores import usable_cores
-from hark.compute.scheduler import LocalCompute
+from hark.compute.running import Running, compute_of
 from hark.config import Settings
 from hark.edge import addresses, bodies, door, guard, relay, requests, status, tls
 from hark.edge.admission import Admission
@@ -52,7 +52,6 @@ from hark.journal.store import Store as JournalStore
 from hark.journal.writer import Journal
 from hark.models import names
 from hark.models.catalog import Catalog, configured, installed, renamed
-from hark.models.pull import models_folder
 from hark.protocol.answers import Model
 from hark.protocol.sessions import answers_with_voice
 
@@ -70,7 +69,6 @@ REALTIME_PATHS = (
 )
 MODEL_PATHS = ("/v1/models", "/models", "/openai/models", "/openai/v1/models")
 AUDIO_PATHS = ("/v1/audio", "/audio", "/openai/v1/audio", "/openai/deployments/{deployment:path}/audio")
-MEBIBYTE = 1024 * 1024
 
 
 class Routed(Protocol):
@@ -108,7 +106,7 @@ def build(
     settings: Settings,
     keys: Keys,
     catalog: Catalog,
-    compute: LocalCompute,
+    compute: Running,
     calls: Calls,
     *others: Routed,
     lives: Lives,
@@ -182,7 +180,7 @@ class _Lasting(Struct, frozen=True):
 
     keys: Keys
     catalog: Catalog
-    compute: LocalCompute
+    compute: Running
     calls: Calls
     admission: Admission
     others: tuple[Routed, ...]
@@ -223,7 +221,7 @@ class _House(Struct, frozen=True):
 
 
 def _wire(  # noqa: PLR0917
-    settings: Settings, gateway: Gateway | None, keys: Keys, catalog: Catalog, compute: LocalCompute, watched: Watched
+    settings: Settings, gateway: Gateway | None, keys: Keys, catalog: Catalog, compute: Running, watched: Watched
 ) -> _House:
     admission = Admission(compute.strain, most=settings.max_sessions, lagged=watched.metrics.lagged)
     sessions = gateway or OpenSessions(settings.max_sessions_per_address)
@@ -287,18 +285,8 @@ async def running(
     asyncio.get_running_loop().set_exception_handler(discreet.on_loop)
     catalog = configured(installed(), settings)
     watched = watched_as([offer.name for offer in catalog.offers()], catalog.engine.spec.name, gateway)
-    compute = LocalCompute(
-        catalog.models,
-        scorer=catalog.scorer.spec.name,
-        judge=catalog.judge.spec.name if catalog.judge else None,
-        speaker=catalog.speakers.spec.name if catalog.speakers else None,
-        folder=models_folder(settings.models_dir),
-        threads=settings.threads if gateway is None else share(settings),
-        memory=settings.models_memory_mb and settings.models_memory_mb * MEBIBYTE // settings.workers,
-        options=settings.model_option_table(),
-        notes=watched.metrics.models,
-        explains=watched.tracing is not None,
-    )
+    threads = settings.threads if gateway is None else share(settings)
+    compute = compute_of(settings, catalog, threads, watched.metrics, explains=watched.tracing is not None)
     house = _wire(settings, gateway, keys, catalog, compute, watched)
     listener = listen(settings) if gateway is None else None
     try:
@@ -335,11 +323,16 @@ async def running(
     finally:
         if listener is not None:
             listener.close()
-        await house.limits.stop()
-        if house.journal is not None:
-            await asyncio.to_thread(house.journal.stop)
-        await asyncio.to_thread(compute.stop)
+        await _stop(house, compute)
         await watched.stop()
+
+
+async def _stop(house: _House, compute: Running) -> None:
+    await house.limits.stop()
+    if house.journal is not None:
+        await asyncio.to_thread(house.journal.stop)
+    await compute.leave()
+    await asyncio.to_thread(compute.stop)
 
 
 async def _join(gateway: Gateway, server: Server, house: _House) -> None:

@@ -62,6 +62,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("HARK_SESSION_MODEL", "OPENAI_REALTIME_SESSION_MODEL"),
         description="Model that a realtime session shows when its client named none.",
     )
+    compute: str = Field(
+        default="local",
+        description="Where engines run: local, or ray://HOST:PORT for workers on Ray Serve (rays:// with TLS).",
+    )
+    compute_ca: Path | None = Field(
+        default=None, description="PEM file with the certificates to trust for rays://. Default: the system's."
+    )
     api_key: SecretStr | None = Field(
         default=None,
         description="Key that clients must send. Without one, anyone on this machine may connect, and nobody else.",
@@ -222,6 +229,11 @@ class Settings(BaseSettings):
             return not ip_address(self.host).is_loopback
         except ValueError:
             return True
+
+    @property
+    def engines_here(self) -> bool:
+        """Whether engines run on this machine."""
+        return self.compute.strip().casefold() == "local"
 
     @property
     def tls(self) -> bool:

@@ -67,16 +67,17 @@ log = logging.getLogger("hark.compute")
 
 class LocalCompute:
     """`models` by name, from the catalog; `scorer` names the voice scorer, `judge` the turn judge and `speaker` the
-    model of voices, if there are any; `folder` holds the pulled model files; `options`: what models may be told, each
-    what its spec names. `memory`: how many bytes engines may hold before those that `start` did not load, and nobody
-    uses, are dropped; None: none ever is. `notes`: what is noted of models; `explains` as in Worker."""
+    model of voices, if there are any (a worker for gateways has none of them); `folder` holds the pulled model files;
+    `options`: what models may be told, each what its spec names. `memory`: how many bytes engines may hold before those
+    that `start` did not load, and nobody uses, are dropped; None: none ever is. `notes`: what is noted of models;
+    `explains` as in Worker."""
 
     def __init__(
         self,
         models: dict[str, Model],
         *,
-        scorer: str,
         folder: Path,
+        scorer: str | None = None,
         judge: str | None = None,
         speaker: str | None = None,
         threads: int | None = None,
@@ -99,7 +100,7 @@ class LocalCompute:
         self._memory = memory
         self._stays: set[str] = set()
         self._apart: list[tuple[str, EngineProcess]] = []
-        self._voices = Ticks(lambda asked: self._worker(self._scorer).submit_all(asked))
+        self._voices = Ticks(lambda asked: self._worker(str(self._scorer)).submit_all(asked))
 
     async def start(self, *engines: str) -> None:
         """Load the judge, the scorer and the engines of these names. Raises OperatorError or ModelError if one of
@@ -107,7 +108,7 @@ class LocalCompute:
         self._stays |= {*engines}
         judge = [] if self._judge is None else [self._worker(self._judge)]
         speaker = [] if self._speaker is None else [self._worker(self._speaker)]
-        workers = [self._worker(name) for name in (self._scorer, *engines)]
+        workers = [self._worker(name) for name in (self._scorer, *engines) if name is not None]
         await asyncio.gather(*(asyncio.wrap_future(worker.loaded) for worker in workers))
         for failure in await asyncio.gather(*(asyncio.wrap_future(w.loaded) for w in judge), return_exceptions=True):
             if failure is not None:
@@ -131,8 +132,8 @@ class LocalCompute:
         worker.submit(work, deliver)
 
     def _lack(self, work: Work) -> str:
-        if isinstance(work, JudgeTurn):
-            return "No model of turns is in use."
+        if not isinstance(work, EmbedSpeaker):
+            return f"No model of {'turns' if isinstance(work, JudgeTurn) else 'voice activity'} is in use."
         if not self._told_of_speakers:
             self._told_of_speakers = True
             log.warning("speakers are not told apart and are all called A: %s", NO_SPEAKERS)
@@ -160,7 +161,7 @@ class LocalCompute:
         strains = {name: worker.strain() for name, worker in self._workers.items()}
         engines = [strain for name, strain in strains.items() if isinstance(self._models[name], EngineModel)]
         hardest = max(engines, key=lambda strain: strain.final, default=Strain())
-        scores = strains.get(self._scorer, Strain())
+        scores = strains.get(self._scorer or "", Strain())
         return structs.replace(hardest, scores_wait_s=scores.wait_s)
 
     def withdraw(self, deliver: Callable[[Result], None]) -> None:
@@ -187,6 +188,9 @@ class LocalCompute:
             )
             for name, worker in self._workers.items()
         )
+
+    async def leave(self) -> None:
+        """Nothing is elsewhere."""
 
     def stop(self) -> None:
         self._voices.stop()

@@ -19,7 +19,7 @@ from hark.config import Settings
 from hark.core.settings import ModelCard
 from hark.errors import OperatorError
 from hark.models.base import EngineModel, JudgeModel, Model, ModelSpec, Options, ScorerModel, SpeakerModel, Suits
-from hark.models.choice import AUTO, Candidate, Choice, chosen
+from hark.models.choice import AUTO, FALLBACK, Candidate, Choice, chosen
 from hark.models.names import OPENAI_NAMES, SESSION_NAMES, created, owner
 from hark.models.pull import missing, models_folder
 from hark.models.ready import installed_packages, lacking_packages, pulled
@@ -79,7 +79,10 @@ def configured(models: dict[str, Model], settings: Settings, folder: Path | None
     folder = models_folder(settings.models_dir) if folder is None else folder
     models = found_in(folder) | models
     choice = None
-    if settings.model.casefold() == AUTO:
+    if not settings.engines_here:
+        settings = settings.model_copy(update={"model": FALLBACK if _auto(settings) else settings.model})
+        models = elsewhere(models, [settings.model, *settings.alias_table().values()])
+    elif _auto(settings):
         choice = chosen([_candidate(model.spec, folder) for model in models.values() if isinstance(model, EngineModel)])
     return Catalog(
         under_options(models, settings.model_option_table()),
@@ -92,6 +95,23 @@ def configured(models: dict[str, Model], settings: Settings, folder: Path | None
         unpulled=[name for name, model in models.items() if not pulled(model.spec, folder)],
         choice=choice,
     )
+
+
+def elsewhere(models: dict[str, Model], engines: Collection[str]) -> dict[str, Model]:
+    """The same with these engines alone, which other machines run: nothing of them has to be here."""
+    wanted = {name.casefold() for name in engines}
+    bare = {"files": (), "modules": (), "install": None}
+    return {
+        name: structs.replace(model, spec=structs.replace(model.spec, **bare), configure=None)
+        if isinstance(model, EngineModel)
+        else model
+        for name, model in models.items()
+        if not isinstance(model, EngineModel) or name.casefold() in wanted
+    }
+
+
+def _auto(settings: Settings) -> bool:
+    return settings.model.casefold() == AUTO
 
 
 def renamed(catalog: Catalog, settings: Settings) -> Catalog:

@@ -17,6 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 import hark
 from hark.telemetry import exposition
 from hark.telemetry import families as f
+from hark.telemetry.cluster import Cluster
 from hark.telemetry.models import Models
 from hark.telemetry.sessions import Sessions
 from hark.telemetry.traffic import Traffic
@@ -33,6 +34,7 @@ class Metrics:
         self.sessions = Sessions(self.registry, names)
         self.models = Models(self.registry)
         self.traffic = Traffic(self.registry)
+        self.cluster = Cluster(self.registry)
         Info("hark", "What runs", registry=self.registry).info({"version": hark.__version__, "model": model})
         self._tasks = Gauge("hark_tasks", "Tasks of the event loop", registry=self.registry)
         self._threads = Gauge("hark_threads", "Threads of Python", registry=self.registry)

@@ -1,0 +1,1 @@
+"""Transcription on other machines: gateways ask over gRPC, workers answer."""

@@ -1,0 +1,88 @@
+"""gRPC channels to the workers' ingress, and which one the next stream takes.
+
+Rule: a stream goes over the channel that has the fewest. There are several, each a connection of its own: one carries
+only so many streams as its other end allows, and a balancer that sees connections sees more than one. Which worker
+answers is chosen at the other end, by least connections (Serve's HAProxy). A channel over which a stream could not be
+had, or fell silent, is left alone for a moment.
+
+Channels belong to the event loop in which they were made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from hark.compute.cluster import wire
+
+# Streams over one connection before another is made. HAProxy's own limit for HTTP/2 is 100 unless it is told otherwise.
+STREAMS_EACH: Final = 50
+# Connections that are kept however few streams there are, for each address.
+LEAST: Final = 2
+# A channel over which a stream was just lost is the last choice for so long.
+SHUNNED_S: Final = 2.0
+OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+    ("grpc.use_local_subchannel_pool", 1),  # or channels to one address would share one connection
+    ("grpc.lb_policy_name", "round_robin"),  # of a name with several addresses, every one
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),  # how long an attempt to connect may take
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+)
+
+
+class Channel:
+    """One connection, and how many streams it carries."""
+
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None) -> None:
+        self.address = address
+        self.streams = 0
+        self.shunned_until = 0.0
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, OPTIONS)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, OPTIONS)
+        self._call = self._channel.stream_stream(f"/{wire.SERVICE}/{wire.METHOD}")
+
+    def open(self, messages: Any, engine: str) -> Any:
+        """A call that sends `messages`, an asynchronous iterator of bytes, and gives those of the worker."""
+        return self._call(messages, metadata=((wire.APPLICATION, wire.application(engine)),))
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+class Channels:
+    """To these addresses, HOST:PORT each. `root`: certificates in PEM that they are to be trusted by; None: no TLS;
+    b"": those that the system trusts."""
+
+    def __init__(self, addresses: Sequence[str], root: bytes | None = None) -> None:
+        self.addresses = tuple(addresses)
+        self._credentials = None if root is None else grpc.ssl_channel_credentials(root or None)
+        self._next = cycle(self.addresses)
+        self._open: list[Channel] = []
+
+    def pick(self, now: float) -> Channel:
+        """The channel for one more stream. Its `streams` are counted by who opens and closes them."""
+        if len(self._open) < LEAST * len(self.addresses):
+            self._open.append(Channel(next(self._next), self._credentials))
+            return self._open[-1]
+        best = min(self._open, key=lambda each: (each.shunned_until > now, each.streams))
+        if best.streams >= STREAMS_EACH and best.shunned_until <= now:
+            best = Channel(next(self._next), self._credentials)
+            self._open.append(best)
+        return best
+
+    @property
+    def streams(self) -> int:
+        return sum(channel.streams for channel in self._open)
+
+    async def close(self) -> None:
+        channels, self._open = self._open, []
+        for channel in channels:
+            await channel.close()

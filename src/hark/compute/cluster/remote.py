@@ -1,0 +1,228 @@
+"""Compute whose engines run on a Ray cluster; voice scores, judgements of turns and voices are worked out here.
+
+A gateway is no part of that cluster and needs nothing of Ray's: it speaks gRPC to Serve's ingress, and holds its
+sessions whatever becomes of head, nodes and workers. For each session and engine there is a Feed (feed.py) with at most
+one stream that counts.
+
+Rule: nothing here waits. What is late is noticed by a tick of the loop, and a loop that was late itself blames nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from statistics import fmean, median
+from typing import Final, TypeAlias
+
+from prometheus_client import CollectorRegistry
+
+from hark.compute.cluster import wire
+from hark.compute.cluster.attempt import Attempt
+from hark.compute.cluster.channels import SHUNNED_S, Channels
+from hark.compute.cluster.feed import Feed, Stream
+from hark.compute.scheduler import LocalCompute
+from hark.core.work import Result, Strain, Transcribe, Urge, Work
+from hark.errors import OperatorError
+from hark.telemetry.cluster import Cluster as Notes
+
+log = logging.getLogger("hark.compute")
+
+Deliver: TypeAlias = Callable[[Result], None]
+
+TICK_S: Final = 0.1
+# A tick that comes later than this was kept waiting by this process, and so were the answers of workers.
+LATE_S: Final = 0.3
+# A stream on which a worker fell silent is held for so long: while it is open, it counts against that worker where the
+# next one is placed by least connections.
+HELD_S: Final = 8.0
+# For workers to be there when a gateway starts, and for one of them to greet.
+START_S: Final = 30.0
+START_AGAIN_S: Final = 0.25
+# What a worker said of its strain counts for so long.
+STRAIN_S: Final = 10.0
+
+
+class ClusterCompute:
+    """`local` does all but transcribe; `channels` lead to the workers. `notes`: what is noted of them."""
+
+    def __init__(self, local: LocalCompute, channels: Channels, notes: Notes | None = None) -> None:
+        self._local = local
+        self._channels = channels
+        self._notes = notes or Notes(CollectorRegistry())
+        self._feeds: dict[tuple[Deliver, str], Feed] = {}
+        self._strains: dict[str, tuple[float, Strain]] = {}
+        self._ticking: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    async def start(self, *engines: str) -> None:
+        """Load what runs here, and wait for a worker of each of these engines. Raises OperatorError if there is none
+        within START_S, or a model that runs here cannot be loaded."""
+        self._ticking = asyncio.create_task(self._tick())
+        await asyncio.gather(self._local.start(), *(self._find(engine) for engine in engines))
+
+    def submit(self, work: Work, deliver: Deliver) -> None:
+        if not isinstance(work, Transcribe):
+            self._local.submit(work, deliver)
+            return
+        feed = self._feeds.get((deliver, work.engine))
+        if feed is None:
+            feed = self._feeds[deliver, work.engine] = self._feed(work.engine, deliver)
+        feed.submit(work, self._loop.time())
+
+    def urge(self, urge: Urge, deliver: Deliver) -> None:
+        for (owner, _), feed in self._feeds.items():
+            if owner == deliver:
+                feed.urge(urge)
+
+    def withdraw(self, deliver: Deliver) -> None:
+        self._local.withdraw(deliver)
+        for key in [key for key in self._feeds if key[0] == deliver]:
+            self._feeds.pop(key).withdraw()
+
+    def strain(self) -> Strain:
+        """That of the workers, by what they said last, and the wait for voice scores here."""
+        since = self._loop.time() - STRAIN_S
+        known = [strain for at, strain in self._strains.values() if at >= since]
+        here = self._local.strain()
+        if not known:
+            return here
+        return Strain(
+            late=fmean(strain.late for strain in known),
+            final=fmean(strain.final for strain in known),
+            wait_s=median(strain.wait_s for strain in known),
+            scores_wait_s=here.scores_wait_s,
+            callers=sum(strain.callers for strain in known),
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have no answer yet."""
+        return self._local.waiting + sum(feed.unanswered for feed in self._feeds.values())
+
+    def look(self) -> None:
+        """Note how it all is now."""
+        self._local.look()
+        since = self._loop.time() - STRAIN_S
+        workers = sum(at >= since for at, _ in self._strains.values())
+        self._notes.show(self._channels.streams, sum(feed.unanswered for feed in self._feeds.values()), workers)
+
+    async def keep_within_memory(self) -> None:
+        await self._local.keep_within_memory()
+
+    async def leave(self) -> None:
+        """End all streams. On the loop."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        feeds, self._feeds = list(self._feeds.values()), {}
+        for feed in feeds:
+            feed.withdraw()
+        await self._channels.close()
+
+    def stop(self) -> None:
+        self._local.stop()
+
+    # ---- what happens on streams ---------------------------------------------------------------------------------
+
+    def strained(self, worker: str, strain: Strain) -> None:
+        self._strains[worker] = self._loop.time(), strain
+
+    def _feed(self, engine: str, deliver: Deliver) -> Feed:
+        return Feed(
+            engine,
+            deliver,
+            open_stream=lambda feed: Attempt(self._channels.pick(self._loop.time()), engine, _Ear(self, feed)),
+            let_go=self._let_go,
+            note=lambda what: self._notes.happened(engine, what),
+        )
+
+    def _let_go(self, stream: Stream) -> None:
+        assert isinstance(stream, Attempt)
+        log.warning("worker %s is silent; what it was asked is asked elsewhere", stream.worker or "(none has greeted)")
+        stream.channel.shunned_until = self._loop.time() + SHUNNED_S
+        self._loop.call_later(HELD_S, stream.cut)
+
+    async def _tick(self) -> None:
+        while True:
+            due = self._loop.time() + TICK_S
+            await asyncio.sleep(TICK_S)
+            now = self._loop.time()
+            for key, feed in list(self._feeds.items()):
+                feed.tick(now, blameless=now - due > LATE_S)
+                if feed.at_rest:
+                    self._feeds.pop(key, None)
+            for worker in [worker for worker, (at, _) in self._strains.items() if at < now - STRAIN_S]:
+                del self._strains[worker]
+
+    async def _find(self, engine: str) -> None:
+        """Wait until a worker of this engine greets."""
+        until = self._loop.time() + START_S
+        while True:
+            found = _Finding()
+            attempt = Attempt(self._channels.pick(self._loop.time()), engine, found)
+            why = await found.wait(until - self._loop.time())
+            attempt.cut()
+            if why is None:
+                return
+            if self._loop.time() + START_AGAIN_S >= until:
+                raise OperatorError(_nobody(engine, self._channels.addresses, why))
+            await asyncio.sleep(START_AGAIN_S)
+
+
+class _Ear:
+    """Tells a feed of its attempts."""
+
+    def __init__(self, compute: ClusterCompute, feed: Feed) -> None:
+        self._compute = compute
+        self._feed = feed
+
+    def heard(self, attempt: Attempt, answer: wire.Heard | wire.Failed) -> None:
+        self._feed.heard(answer, attempt, attempt.heard_at)
+
+    def lost(self, attempt: Attempt, why: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if attempt.worker:
+            log.warning("worker %s is lost: %s", attempt.worker, why)
+        else:
+            log.warning("no worker could be had: %s", why)
+            attempt.channel.shunned_until = now + SHUNNED_S
+        self._feed.lost(attempt, why, now)
+
+    def strained(self, worker: str, strain: Strain) -> None:
+        self._compute.strained(worker, strain)
+
+
+class _Finding:
+    """Hears of the first worker, or why there is none."""
+
+    def __init__(self) -> None:
+        self._found: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+    async def wait(self, patience_s: float) -> str | None:
+        """None if a worker has greeted, else why none has."""
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self._found
+        except TimeoutError:
+            return "nobody answered"
+
+    def heard(self, attempt: Attempt, answer: wire.Heard | wire.Failed) -> None:
+        pass
+
+    def lost(self, attempt: Attempt, why: str) -> None:
+        self._tell(why)
+
+    def strained(self, worker: str, strain: Strain) -> None:
+        self._tell(None)
+
+    def _tell(self, why: str | None) -> None:
+        if not self._found.done():
+            self._found.set_result(why)
+
+
+def _nobody(engine: str, addresses: tuple[str, ...], why: str) -> str:
+    return (
+        f"No worker of the model '{engine}' could be reached at {', '.join(addresses)} within {START_S:.0f} s: {why}. "
+        f"See that Serve runs there with its gRPC ingress and the application '{wire.application(engine)}' "
+        "(`hark ray config` prints its configuration, `serve status` what runs), or name another model with --model."
+    )

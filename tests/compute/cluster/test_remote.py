@@ -1,0 +1,312 @@
+"""A gateway's Compute over real gRPC: to workers that answer, that break, that freeze, and that are not there."""
+
+import asyncio
+import socket
+import threading
+
+import numpy as np
+import pytest
+
+from hark.compute.cluster import attempt, feed, remote
+from hark.compute.cluster.channels import Channels
+from hark.compute.cluster.remote import ClusterCompute
+from hark.compute.scheduler import LocalCompute
+from hark.core.work import Hypothesis, ScoreVoice, Transcribe, Transcribed, Urge, Urgency, VoiceScored, WorkFailed
+from hark.errors import ModelError, OperatorError
+from hark.models import scripted
+from hark.models.base import EngineModel, ModelSpec
+from hark.models.scripted import amplitude
+from hark.telemetry.metrics import Metrics
+
+PATIENCE_S = 30
+SOUND = np.concatenate((np.full(3_200, amplitude("charlie"), np.float32), np.zeros(3_456, np.float32)))
+LOCAL = {model.spec.name: model for model in scripted.plugin() if not isinstance(model, EngineModel)}
+
+
+class Gate:
+    """An engine that waits for a test."""
+
+    opened = threading.Event()
+    batches = []  # noqa: RUF012  (those of the whole test)
+
+    def __init__(self, options):
+        pass
+
+    def transcribe(self, batch):
+        Gate.batches.append([len(utterance.audio) for utterance in batch])
+        assert Gate.opened.wait(PATIENCE_S)
+        return [Hypothesis((), draft=(len(utterance.audio),)) for utterance in batch]
+
+
+GATE = EngineModel(ModelSpec("gate", "for these tests", "MIT", own_process=False, max_batch=8), Gate)
+
+
+def over(url, tmp_path, scenario, engines=("scripted",), metrics=None):
+    async def run():
+        local = LocalCompute(LOCAL, scorer="scripted-vad", judge="scripted-turns", folder=tmp_path, threads=1)
+        channels = Channels([url.removeprefix("ray://")])
+        compute = ClusterCompute(local, channels, metrics.cluster if metrics else None)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await compute.start(*engines)
+                return await scenario(compute)
+        finally:
+            await compute.leave()
+            await asyncio.to_thread(compute.stop)
+
+    return asyncio.run(run())
+
+
+class Session:
+    """Who asks; results by their ids."""
+
+    def __init__(self, compute):
+        self._compute = compute
+        self._loop = asyncio.get_running_loop()
+        self._results = {}
+        self.deliver = self._take
+
+    def _take(self, result):
+        self._of(result.id).set_result(result)
+
+    def _of(self, number):
+        return self._results.setdefault(number, self._loop.create_future())
+
+    def ask(self, number, engine="scripted", audio=SOUND, **hints):
+        self._compute.submit(Transcribe(number, engine, audio, **hints), self.deliver)
+        return self._of(number)
+
+    def answered(self, number):
+        return self._of(number).done()
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+def test_transcripts_come_from_workers_and_all_else_from_here(tmp_path, hire):
+    async def scenario(compute):
+        session = Session(compute)
+        heard = await session.ask(4)
+        assert isinstance(heard, Transcribed)
+        assert heard.hypothesis.text == "charlie"
+        scored = asyncio.get_running_loop().create_future()
+        compute.submit(ScoreVoice(3, SOUND, None), scored.set_result)
+        assert isinstance(await scored, VoiceScored)
+        assert compute.waiting == 0
+
+    over(hire().url, tmp_path, scenario)
+
+
+def test_a_growing_turn_is_sent_once(tmp_path, hire):
+    workers = hire()
+
+    async def scenario(compute):
+        session = Session(compute)
+        for number, length in enumerate((1_600, 3_200, len(SOUND))):
+            await session.ask(number, audio=SOUND[:length], final=length == len(SOUND))
+        sizes = [len(m.samples) // 4 for m in workers[0].received if hasattr(m, "samples") and hasattr(m, "first")]
+        assert sizes == [1_600, 1_600, len(SOUND) - 3_200]
+
+    over(workers.url, tmp_path, scenario)
+
+
+def test_requests_of_many_sessions_run_together(tmp_path, hire):
+    Gate.opened.clear()
+    Gate.batches.clear()
+    workers = hire("gate", models={"gate": GATE})
+
+    async def scenario(compute):
+        sessions = [Session(compute) for _ in range(6)]
+        asked = [session.ask(0, "gate") for session in sessions]
+        await until(lambda: Gate.batches and sum(a.samples == len(SOUND) for a in _asks(workers)) == 6)
+        await asyncio.sleep(0.05)
+        Gate.opened.set()
+        await asyncio.gather(*asked)
+        assert sum(map(len, Gate.batches)) == 6
+        assert max(map(len, Gate.batches)) >= 4, "what came while the model was busy ran together"
+
+    over(workers.url, tmp_path, scenario, engines=("gate",))
+
+
+def _asks(workers):
+    return [message for message in workers[0].received if type(message).__name__ == "Ask"]
+
+
+def test_urgency_and_withdrawal_reach_the_worker(tmp_path, hire):
+    Gate.opened.clear()
+    Gate.batches.clear()
+    workers = hire("gate", models={"gate": GATE})
+
+    async def scenario(compute):
+        first, second, third = (Session(compute) for _ in range(3))
+        first.ask(0, "gate", audio=SOUND[:1_000])
+        await until(lambda: Gate.batches)
+        second.ask(0, "gate", audio=SOUND[:2_000], urgency=Urgency.GROWING, final=False)
+        third.ask(0, "gate", audio=SOUND[:4_000], urgency=Urgency.GROWING, final=False)
+        await until(lambda: len(_asks(workers)) == 3)
+        compute.urge(Urge(0, Urgency.ENDED), third.deliver)
+        compute.withdraw(second.deliver)
+        await until(lambda: type(workers[0].received[-1]).__name__ == "Urged")
+        await until(lambda: workers[0].streams == 2)
+        Gate.opened.set()
+        await third.ask(1, "gate", audio=SOUND[:4_100])
+        assert [2_000] not in Gate.batches, "who is gone is not transcribed"
+        assert not second.answered(0)
+
+    over(workers.url, tmp_path, scenario, engines=("gate",))
+
+
+def test_a_worker_that_ends_costs_nobody_anything(tmp_path, hire):
+    Gate.opened.clear()
+    workers = hire("gate", models={"gate": GATE}, count=2)
+    metrics = Metrics()
+
+    async def scenario(compute):
+        sessions = [Session(compute) for _ in range(8)]
+        asked = [session.ask(0, "gate") for session in sessions]
+        await until(lambda: workers[0].streams + workers[1].streams == 8)
+        assert workers[0].streams == workers[1].streams == 4, "each has as many as the other"
+        workers.lose(0)
+        await until(lambda: workers[1].streams + workers[0].streams == 8)
+        Gate.opened.set()
+        assert all(isinstance(result, Transcribed) for result in await asyncio.gather(*asked))
+
+    over(workers.url, tmp_path, scenario, engines=("gate",), metrics=metrics)
+    assert metrics.registry.get_sample_value("hark_cluster_events_total", {"model": "gate", "what": "lost"}) == 4
+
+
+def test_a_worker_that_freezes_is_left_for_another(tmp_path, hire):
+    workers = hire("scripted", count=2)
+
+    async def scenario(compute):
+        sessions = [Session(compute) for _ in range(4)]
+        await asyncio.gather(*(session.ask(0) for session in sessions))
+        assert workers[0].streams == workers[1].streams == 2
+        workers.do(lambda: setattr(workers[0], "silent", True))
+        began = asyncio.get_running_loop().time()
+        results = await asyncio.gather(*(session.ask(1) for session in sessions))
+        assert [result.hypothesis.text for result in results] == ["charlie"] * 4
+        assert asyncio.get_running_loop().time() - began >= feed.STALL_S
+        workers.do(lambda: setattr(workers[0], "silent", False))
+
+    over(workers.url, tmp_path, scenario)
+
+
+def test_streams_that_are_old_find_their_way_to_new_workers(tmp_path, hire, monkeypatch):
+    monkeypatch.setattr(feed, "ROTATE_S", 0.2)
+    workers = hire("scripted", count=2)
+
+    async def scenario(compute):
+        workers.do(lambda: workers.away.add(workers[1]))
+        sessions = [Session(compute) for _ in range(4)]
+        await asyncio.gather(*(session.ask(0) for session in sessions))
+        assert workers[0].streams == 4
+        workers.do(workers.away.clear)
+        await until(lambda: workers[0].streams == 0)
+        for number, session in enumerate(sessions):
+            await session.ask(1, final=number > 4)
+        assert workers[0].streams == workers[1].streams == 2
+
+    over(workers.url, tmp_path, scenario)
+
+
+def test_workers_that_come_back_are_found(tmp_path, hire):
+    workers = hire("scripted")
+
+    async def scenario(compute):
+        session = Session(compute)
+        await session.ask(0)
+        workers.do(lambda: workers.away.add(workers[0]))
+        workers.lose(0)
+        asked = session.ask(1)
+        await asyncio.sleep(0.5)
+        assert not asked.done()
+        workers.do(workers.away.clear)
+        assert isinstance(await asked, Transcribed)
+
+    over(workers.url, tmp_path, scenario)
+
+
+def test_where_nobody_comes_back_the_session_is_told(tmp_path, hire, monkeypatch):
+    monkeypatch.setattr(feed, "GIVEN_UP_S", 0.5)
+    workers = hire("scripted")
+
+    async def scenario(compute):
+        session = Session(compute)
+        workers.do(lambda: workers.away.add(workers[0]))
+        failed = await session.ask(0)
+        assert isinstance(failed, WorkFailed)
+        assert isinstance(failed.error, ModelError)
+        assert "No worker of the model 'scripted' answered" in failed.error.message
+        assert failed.error.message.endswith((": UNAVAILABLE: no replica is there.", ": the stream broke."))
+        workers.do(workers.away.clear)
+        assert isinstance(await session.ask(1), Transcribed)
+
+    over(workers.url, tmp_path, scenario)
+
+
+def test_what_no_longer_asks_takes_no_room(tmp_path, hire, monkeypatch):
+    monkeypatch.setattr(feed, "ROTATE_S", 0.05)
+    workers = hire("scripted")
+
+    async def scenario(compute):
+        await Session(compute).ask(0)
+        await until(lambda: not compute._feeds)
+        await until(lambda: workers[0].streams == 0)
+
+    over(workers.url, tmp_path, scenario)
+
+
+def test_workers_say_how_hard_they_work(tmp_path, hire):
+    async def scenario(compute):
+        await Session(compute).ask(0)
+        assert compute.strain().callers >= 1
+        compute._strains["another"] = (asyncio.get_running_loop().time(), compute.strain())
+        assert compute.strain().callers >= 2
+        compute.look()
+
+    metrics = Metrics()
+    over(hire().url, tmp_path, scenario, metrics=metrics)
+    assert metrics.registry.get_sample_value("hark_cluster_workers") == 2
+
+
+@pytest.mark.parametrize(("engine", "why"), [("deaf", "NOT_FOUND"), (None, "refused")])
+def test_a_gateway_without_workers_does_not_start_and_says_why(tmp_path, hire, monkeypatch, engine, why):
+    monkeypatch.setattr(remote, "START_S", 1.0)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = hire().url if engine else f"ray://127.0.0.1:{taken.getsockname()[1]}"
+
+        async def scenario(compute):
+            pytest.fail("it started")
+
+        with pytest.raises(OperatorError) as refused:
+            over(url, tmp_path, scenario, engines=(engine or "scripted",))
+    assert f"No worker of the model '{engine or 'scripted'}'" in refused.value.message
+    assert why in refused.value.message
+    assert "hark ray config" in refused.value.message
+
+
+def test_streams_are_spread_over_connections(monkeypatch):
+    opened = []
+
+    class Channel:
+        def __init__(self, address, credentials):
+            self.address, self.streams, self.shunned_until = address, 0, 0.0
+            opened.append(self)
+
+    monkeypatch.setattr("hark.compute.cluster.channels.Channel", Channel)
+    channels = Channels(["one:9000", "two:9000"])
+    for _ in range(150):
+        channels.pick(0.0).streams += 1
+    assert sorted(channel.address for channel in opened) == ["one:9000", "one:9000", "two:9000", "two:9000"]
+    assert {channel.streams for channel in opened} <= {37, 38}
+    for _ in range(60):
+        channels.pick(0.0).streams += 1
+    assert len(opened) == 5, "a connection carries only so many"
+    opened[0].streams, opened[0].shunned_until = 0, 5.0
+    assert channels.pick(1.0) is not opened[0]
+    assert channels.pick(6.0) is opened[0]
+    assert attempt.CLOSING_S > 0
