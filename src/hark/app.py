@@ -52,7 +52,7 @@ from hark.journal.store import Store as JournalStore
 from hark.journal.writer import Journal
 from hark.models import names
 from hark.models.catalog import Catalog, configured, installed, renamed
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 from hark.protocol.answers import Model
 from hark.protocol.sessions import answers_with_voice
 
