@@ -23,8 +23,8 @@ from accuracy import machine, measured_server, transcribe
 from hark.audio.files import read_audio
 from hark.bench.scoring import normalise
 from hark.models.base import LoadOptions, Utterance
-from hark.models.moonshine import Moonshine
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
+from hark.models.moonshine.engine import Moonshine
 from offline import LONGEST_S
 
 Clip = dict[str, Any]

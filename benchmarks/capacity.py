@@ -50,7 +50,7 @@ from hark.bench.schedule import PAUSE, Length, Plan, Script, script
 from hark.bench.scoring import Score, score
 from hark.compute.cores import usable_cores
 from hark.core.work import SAMPLE_RATE
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 HERE = Path(__file__).parent
 UNBATCHED = (sys.executable, str(HERE / "unbatched.py"))

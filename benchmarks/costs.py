@@ -27,8 +27,8 @@ from hark.bench.schedule import PAUSE, Length, Plan, Script
 from hark.compute.scheduler import usable_cores
 from hark.core.work import SAMPLE_RATE, Audio
 from hark.models.base import LoadOptions, Utterance
-from hark.models.moonshine import Moonshine
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
+from hark.models.moonshine.engine import Moonshine
 from hark.models.scripted import amplitude
 from hark.session.jobs import LEAD, TAIL
 

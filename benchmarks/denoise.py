@@ -45,9 +45,9 @@ from hark.core import messages as m
 from hark.core.settings import AudioFormat, ModelCard, NoiseReduction, SessionSettings
 from hark.core.work import SAMPLE_RATE, ScoreVoice, Transcribe, Transcribed, VoiceScored
 from hark.models.base import LoadOptions, Utterance
-from hark.models.moonshine import Moonshine
-from hark.models.pull import models_folder
-from hark.models.silero import Silero
+from hark.models.files.pull import models_folder
+from hark.models.moonshine.engine import Moonshine
+from hark.models.silero.scorer import Silero
 from hark.session.session import Session
 
 Clip = dict[str, Any]

@@ -27,8 +27,8 @@ from hark.audio.files import read_audio
 from hark.bench.scoring import Score, score
 from hark.core.work import SAMPLE_RATE, Audio, Hypothesis
 from hark.models.base import LoadOptions, Utterance
-from hark.models.moonshine import Moonshine
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
+from hark.models.moonshine.engine import Moonshine
 from hark.session.jobs import LEAD, PARTIAL_SHARE, PARTIAL_STEP
 from hark.session.transcript import USUAL, WAITS, Transcript, Wait, units
 

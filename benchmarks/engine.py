@@ -25,8 +25,8 @@ from accuracy import machine
 from hark.audio.files import read_audio
 from hark.core.work import SAMPLE_RATE, Audio
 from hark.models.base import LoadOptions, Utterance
-from hark.models.moonshine import Moonshine
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
+from hark.models.moonshine.engine import Moonshine
 from hark.session.jobs import PARTIAL_SHARE, PARTIAL_STEP
 
 SAMPLE = "samples/two_cities.wav"

@@ -30,9 +30,9 @@ from hark.audio.intake import wire_bytes
 from hark.audio.mistakes import Listener
 from hark.core.work import SAMPLE_RATE, WINDOW_SAMPLES, Audio, Transcribe, Transcribed
 from hark.models.base import LoadOptions, Utterance
-from hark.models.moonshine import Moonshine
-from hark.models.pull import models_folder
-from hark.models.silero import Silero
+from hark.models.files.pull import models_folder
+from hark.models.moonshine.engine import Moonshine
+from hark.models.silero.scorer import Silero
 from hark.session.pace import LONGEST, PaceCheck, played_at
 
 Clip = dict[str, Any]

@@ -40,9 +40,9 @@ from hark.core.work import (
     VoiceScored,
 )
 from hark.models.base import LoadOptions, Utterance
-from hark.models.moonshine import Moonshine
-from hark.models.pull import models_folder
-from hark.models.silero import Silero
+from hark.models.files.pull import models_folder
+from hark.models.moonshine.engine import Moonshine
+from hark.models.silero.scorer import Silero
 from hark.session import guard, jobs
 from hark.session.guard import SOFT_S, Voice, words
 from hark.session.hints import Hints

@@ -36,7 +36,7 @@ from frontend import RATE, SAMPLE, append_frame
 from hark.audio.files import read_audio
 from hark.audio.intake import wire_bytes
 from hark.core.work import SAMPLE_RATE
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 AT_ONCE: Final = 32  # that open or speak at the same time
 TURN_S: Final = 2

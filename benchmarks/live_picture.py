@@ -24,7 +24,7 @@ from hark.client.events import TranscriptDelta
 from hark.config import Settings
 from hark.core.settings import TurnDetectionPatch
 from hark.core.work import SAMPLE_RATE, Audio
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 COLUMNS, LINE, CHARACTER, MARGIN = 86, 22, 8.43, 18
 STYLE = """

@@ -48,8 +48,8 @@ from hark.core.work import (
     VoiceScored,
 )
 from hark.models.base import LoadOptions
-from hark.models.pull import models_folder
-from hark.models.silero import Silero
+from hark.models.files.pull import models_folder
+from hark.models.silero.scorer import Silero
 from hark.protocol import ga
 from hark.protocol.wire import decode
 from hark.session.session import Session

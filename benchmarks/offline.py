@@ -22,8 +22,8 @@ from hark.audio.files import read_audio
 from hark.bench.scoring import Score, by_kind, score
 from hark.core.work import SAMPLE_RATE
 from hark.models.base import LoadOptions, Utterance
-from hark.models.moonshine import Moonshine
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
+from hark.models.moonshine.engine import Moonshine
 
 LONGEST_S = 30.0
 Clip = dict[str, Any]

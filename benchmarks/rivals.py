@@ -28,7 +28,7 @@ from hark.bench.processes import Running
 from hark.bench.protocols import Sending
 from hark.bench.schedule import PAUSE, Length, Plan, script
 from hark.core.work import SAMPLE_RATE
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".clients" / "peers"

@@ -20,7 +20,7 @@ from msgspec import Struct, field
 from hark.audio.intake import wire_bytes
 from hark.bench.clips import Wanted, find_clips, silero
 from hark.core.work import SAMPLE_RATE, Audio
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 from hark.models.scripted import WORD_SAMPLES, amplitude
 from soak_accounts import Account
 

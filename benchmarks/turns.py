@@ -49,9 +49,9 @@ from hark.core.work import (
     Work,
 )
 from hark.models.base import LoadOptions, Utterance
-from hark.models.moonshine import plugin as moonshine
-from hark.models.pull import models_folder
-from hark.models.silero import Silero
+from hark.models.files.pull import models_folder
+from hark.models.moonshine.engine import plugin as moonshine
+from hark.models.silero.scorer import Silero
 from hark.models.smart_turn import SmartTurn
 from hark.session.session import Session
 from pauses import LONGEST_S, Clip, Moment, Stream, streams

@@ -14,7 +14,8 @@ from typing import Any
 from msgspec import structs
 
 from hark.cli.main import main
-from hark.models import moonshine, silero
+from hark.models.moonshine import engine as moonshine
+from hark.models.silero import scorer as silero
 from hark.session.jobs import Segment
 
 

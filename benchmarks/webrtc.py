@@ -39,7 +39,7 @@ from hark.client import connect, stream
 from hark.config import Settings
 from hark.core.settings import TurnDetectionPatch
 from hark.core.work import SAMPLE_RATE
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 

@@ -27,10 +27,10 @@ EXPECTED = {
     ("B301", "src/hark/compute/process_main.py"): "comes over a pair of sockets from the server that started it",
     ("B311", "src/hark/bench/schedule.py"): "when simulated users begin",
     ("B311", "src/hark/edge/ice.py"): "which free port is tried first; the checks of a call have passwords",
-    ("B311", "src/hark/models/upstream.py"): "how long to wait before asking again",
+    ("B311", "src/hark/models/upstream/engine.py"): "how long to wait before asking again",
     ("B406", "src/hark/bench/histogram.py"): "escape writes XML, and nothing reads any",
     ("B603", "src/hark/compute/process.py"): "this interpreter with a module of ours and a number; no shell",
-    ("B603", "src/hark/models/pull.py"): "pip with the names of the table of models; no shell",
+    ("B603", "src/hark/models/files/pull.py"): "pip with the names of the table of models; no shell",
     ("B608", "src/hark/auth/store.py"): "the list of columns is a constant; every value is bound",
     ("B608", "src/hark/journal/store.py"): "the same",
 }

@@ -12,8 +12,8 @@ from hypothesis import settings
 from openai import OpenAI
 
 from hark.audio.files import read_audio
-from hark.models.files import DEFAULTS
-from hark.models.pull import models_folder, pull
+from hark.models.files.pull import models_folder, pull
+from hark.models.files.table import DEFAULTS
 from pretender import Pretender
 from serving import Server
 

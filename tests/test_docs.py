@@ -19,11 +19,11 @@ from hark.config import Settings
 from hark.core import messages as m
 from hark.core.settings import SessionSettings
 from hark.errors import CallerError
-from hark.models import faster_whisper
-from hark.models.files import MODEL_FILES
-from hark.models.hub_files import HUB_FILES
+from hark.models.files.hub_table import HUB_FILES
+from hark.models.files.pull import models_folder
+from hark.models.files.table import MODEL_FILES
 from hark.models.names import OPENAI_NAMES, SESSION_NAMES
-from hark.models.pull import models_folder
+from hark.models.whisper import plugin as faster_whisper
 from hark.protocol import sessions
 from hark.protocol.dialects import DIALECTS
 from hark.protocol.wire import CLIENT_EVENTS
@@ -82,14 +82,14 @@ def test_every_make_target_is_listed():
 
 
 def test_the_tree_is_the_files_that_there_are():
-    folder, listed = "", set()
+    folders, listed = [], set()
     for line in blocks(section("docs/architecture.md", "The house"))[0].splitlines()[1:]:
         name = line.split()[0]
         assert len(line.split()) > 1 or name.endswith("/"), f"{name} needs a word of what it is"
-        if name.endswith("/"):
-            folder = name
-        else:
-            listed.add((folder if line.startswith("    ") else "") + name)
+        depth = line.index(name) // 2 - 1
+        folders[depth:] = [name]
+        if not name.endswith("/"):
+            listed.add("".join(folders))
     files = [*(path for path in SOURCE.rglob("*.py") if path.name != "__init__.py"), *(SOURCE / "console").iterdir()]
     assert listed == {path.relative_to(SOURCE).as_posix() for path in files}
 

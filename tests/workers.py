@@ -16,7 +16,7 @@ from hark.compute.cluster.host import Host
 from hark.compute.cluster.service import add_transcriber_to_server
 from hark.compute.scheduler import LocalCompute
 from hark.models.catalog import installed
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 PATIENCE_S = 30
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from hark.errors import OperatorError
-from hark.models.onnx_metadata import read_metadata
-from hark.models.onnx_weights import read_weights
-from hark.models.ortfile import IDENTIFIER, read_graph
+from hark.models.onnx.metadata import read_metadata
+from hark.models.onnx.ortfile import IDENTIFIER, read_graph
+from hark.models.onnx.weights import read_weights
 
 SHAPES = {"w": (2, 3), "empty": (0, 5)}
 TOKENS = [

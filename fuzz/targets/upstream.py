@@ -1,11 +1,11 @@
-"""What a stranger's server answers, and subtitles made of it: models/upstream_answers.py, protocol/subtitles.py.
+"""What a stranger's server answers, and subtitles made of it: models/upstream/answers.py, protocol/subtitles.py.
 
 The tokens of a hypothesis join to its text, its times go forward within the audio, and cues never overlap.
 """
 
 import json
 
-from hark.models import upstream_answers
+from hark.models.upstream import answers
 from hark.protocol.subtitles import LINE_CHARS, Spoken, cues, to_json, to_srt, to_text, to_vtt
 
 SAMPLES = 16_000 * 20
@@ -27,10 +27,10 @@ def seeds():
 
 
 def check(data):
-    heard = upstream_answers.read(data)
+    heard = answers.read(data)
     if heard is None:
         return
-    hypothesis = upstream_answers.hypothesis(heard, SAMPLES)
+    hypothesis = answers.hypothesis(heard, SAMPLES)
     # Space of any kind becomes one space (models/cutting.py).
     assert "".join(token.text for token in hypothesis.tokens).split() == heard.text.split(), (
         "the tokens do not join to the text"

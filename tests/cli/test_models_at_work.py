@@ -17,9 +17,9 @@ import pytest
 from gateways import LINUX, until
 from hark.bench.processes import PROGRAM
 from hark.compute import memory, worker
-from hark.models import hub_files
 from hark.models.catalog import installed
-from hark.models.pull import models_folder, pull
+from hark.models.files import hub_table
+from hark.models.files.pull import models_folder, pull
 from hub import standing
 from serving import PATIENCE_S, Server, speech
 
@@ -47,7 +47,7 @@ def plugin(monkeypatch):
     installed()  # which makes its files known
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(PLUGINS), *filter(None, sys.path))))
     yield
-    hub_files.HUB_FILES.pop("hub-toy", None)
+    hub_table.HUB_FILES.pop("hub-toy", None)
     sys.modules.pop("hub_toy", None)
 
 

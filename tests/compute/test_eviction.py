@@ -14,7 +14,7 @@ from hark.compute.scheduler import LocalCompute
 from hark.core.work import Transcribe, Transcribed
 from hark.models import scripted
 from hark.models.base import EngineModel, ModelSpec
-from hark.models.files import MODEL_FILES
+from hark.models.files.table import MODEL_FILES
 
 PATIENCE_S = 20
 LONG = IDLE_S + 100

@@ -14,7 +14,7 @@ import pytest
 from deploying import ANYONE, free_port, session_at, words
 from documents import ROOT
 from hark.edge import tls
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 from serving import COMPLETED, PATIENCE_S, Server, base64, speech
 
 KEY = "sk-behind-a-proxy"

@@ -9,7 +9,7 @@ import pytest
 import hark.compute.scheduler as scheduler
 import sherpa_standins as standins
 from hark.audio.formats import decode, encode
-from hark.models.sherpa_speakers import NAME
+from hark.models.sherpa.speakers import NAME
 from serving import COMPLETED, Server, base64, speech
 from uploading import encoded, post, wav
 

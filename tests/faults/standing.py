@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hark.bench.processes import PROGRAM, tree, usage
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 from serving import PATIENCE_S, Server
 
 PLUGINS = Path(__file__).parent / "plugins"

@@ -15,7 +15,7 @@ from hub_process import WEIGHTS, WORDS
 from talking import Company, account, said, same_as, until
 
 from hark.bench.processes import PROGRAM
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 TOYS = Path(__file__).parents[1] / "plugins"
 HELD = 600_000

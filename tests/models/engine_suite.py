@@ -29,7 +29,7 @@ from hark.compute.process import EngineLostError, EngineProcess, can_run_apart
 from hark.core.work import SAMPLE_RATE, Audio, Hypothesis
 from hark.models.base import Engine, EngineModel, LoadOptions, Utterance
 from hark.models.catalog import installed
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 PATIENCE_S = 30
 MIB = 1 << 20

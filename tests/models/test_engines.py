@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from engine_suite import EngineSuite, Subject, recorded
 
-from hark.models import moonshine, scripted
+from hark.models import scripted
 from hark.models.base import LoadOptions
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
+from hark.models.moonshine import engine as moonshine
 from hark.models.scripted import WORD_SAMPLES, amplitude
 
 

@@ -20,13 +20,14 @@ from engine_suite import recorded
 
 import sherpa_standins
 from hark.core.work import Hypothesis
-from hark.models import honours, sherpa
+from hark.models import honours
 from hark.models.base import EngineModel, LoadOptions, ModelSpec, Utterance
 from hark.models.catalog import installed
+from hark.models.files.pull import models_folder
 from hark.models.honours import HINTS, cells, family_of
-from hark.models.moonshine_voice import FOR_WORDS
-from hark.models.pull import models_folder
+from hark.models.moonshine.voice import FOR_WORDS
 from hark.models.scripted import WORD_SAMPLES, amplitude
+from hark.models.sherpa import plugin as sherpa
 from upstreams import KEY, StandIn
 
 
@@ -133,12 +134,12 @@ def sherpa_onnx(model: EngineModel, folder: Path) -> Iterator[Proof]:
 
 # By the module of what loads them (honours.family_of). The context gets the model of the row, and an empty folder.
 PROOFS: dict[str, Callable[[EngineModel, Path], AbstractContextManager[Proof]]] = {
-    "hark.models.moonshine": itself,
-    "hark.models.moonshine_voice": moonshine_voice,
+    "hark.models.moonshine.engine": itself,
+    "hark.models.moonshine.voice": moonshine_voice,
     "hark.models.scripted": scripted,
-    "hark.models.sherpa": sherpa_onnx,
-    "hark.models.upstream": upstream,
-    "hark.models.whisper_engine": whisper,
+    "hark.models.sherpa.plugin": sherpa_onnx,
+    "hark.models.upstream.engine": upstream,
+    "hark.models.whisper.engine": whisper,
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from hark.audio.files import read_audio
 from hark.core.work import SAMPLE_RATE, Audio
 from hark.models.base import LoadOptions
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 from hark.models.smart_turn import HEARD_SAMPLES, SmartTurn, features, plugin
 
 # Where phrases of the recording end.

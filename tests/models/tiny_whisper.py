@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from ctranslate2.specs import WhisperSpec
 
-from hark.models import faster_whisper
-from hark.models.whisper_words import byte_table
+from hark.models.whisper import plugin as faster_whisper
+from hark.models.whisper.words import byte_table
 
 D, HEADS, MELS, FRAMES, STEP = 32, 2, 80, 1500, 15
 QUIET, LOUD = (" hello", " world", "."), (" loud", " noise", ".")

@@ -4,7 +4,7 @@ import time
 
 from hark.core.work import Hypothesis, Token
 from hark.models.base import EngineModel, LoadOptions, ModelSpec, Suits
-from hark.models.hub_files import HUB_FILES, HubFiles
+from hark.models.files.hub_table import HUB_FILES, HubFiles
 
 FILES = HubFiles(
     name="hub-toy",

@@ -1,11 +1,6 @@
 """One server process for all tests in this folder."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "models"))
 
 from listening import Process
 

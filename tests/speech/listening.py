@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from hark.audio.formats import encode
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 from serving import COMPLETED, PATIENCE_S, Server
 
 HARK = Path(sys.executable).with_name("hark")

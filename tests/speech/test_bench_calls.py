@@ -10,7 +10,7 @@ from hark.bench.player import Stock, Target, play
 from hark.bench.protocols import Sending
 from hark.bench.schedule import Plan
 from hark.bench.webrtc import Calls
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 
 def test_speech_comes_through_packets_encoded_beforehand(server, recording):

@@ -11,7 +11,7 @@ import pytest
 import tiny_whisper
 
 from hark.audio.formats import encode
-from hark.models.hub_files import HUB_FILES
+from hark.models.files.hub_table import HUB_FILES
 from hub import standing
 from listening import DELTA, HARK, Process, check, configure, environment, send, server_vad, silence
 from serving import COMPLETED, PATIENCE_S

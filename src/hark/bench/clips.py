@@ -127,6 +127,6 @@ def voiced_stretches(audio: Audio, scorer: Scorer) -> tuple[tuple[int, int], ...
 
 def silero(folder: Path) -> Scorer:
     """The scorer that comes with Hark, which is loaded now."""
-    from hark.models.silero import Silero  # noqa: PLC0415 - onnxruntime is heavy
+    from hark.models.silero.scorer import Silero  # noqa: PLC0415 - onnxruntime is heavy
 
     return Silero(LoadOptions(folder, threads=1))

@@ -35,7 +35,7 @@ from hark.cli.serve import loop_factory
 from hark.config import Settings
 from hark.core.work import SAMPLE_RATE
 from hark.errors import CallerError, HarkError
-from hark.models.pull import missing, models_folder
+from hark.models.files.pull import missing, models_folder
 
 TRANSPORTS: Final = ("websocket", "webrtc")
 # What is in a message, and in a packet, if nobody says.

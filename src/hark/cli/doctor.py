@@ -29,7 +29,7 @@ from hark.doctor.report import Outcome, Report, Step, report
 from hark.doctor.target import hidden, target
 from hark.doctor.walk import walk
 from hark.errors import CallerError, HarkError
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 HERE: Final = "http://127.0.0.1:8000"
 SAMPLE: Final = "samples/beckett.wav"

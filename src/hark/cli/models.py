@@ -19,8 +19,8 @@ from rich.table import Table
 from hark.config import Settings
 from hark.models.base import EngineModel, JudgeModel, Model, ScorerModel, SpeakerModel
 from hark.models.catalog import Catalog, configured, installed
-from hark.models.files import lookup
-from hark.models.pull import missing, models_folder, size_there
+from hark.models.files.pull import missing, models_folder, size_there
+from hark.models.files.table import lookup
 from hark.models.ready import installed_packages, lacking, pull_command
 
 Kind: TypeAlias = Literal["transcription", "voice", "turns", "speakers"]

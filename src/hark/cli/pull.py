@@ -18,10 +18,10 @@ from rich.table import Table
 
 from hark.config import Settings
 from hark.models.catalog import installed
-from hark.models.fetching import CACHED, Pulled
-from hark.models.files import DEFAULTS, MODEL_FILES
-from hark.models.hub_files import HUB_FILES
-from hark.models.pull import models_folder, pull, size_there
+from hark.models.files.fetching import CACHED, Pulled
+from hark.models.files.hub_table import HUB_FILES
+from hark.models.files.pull import models_folder, pull, size_there
+from hark.models.files.table import DEFAULTS, MODEL_FILES
 
 
 def pull_command(

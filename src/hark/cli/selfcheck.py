@@ -14,7 +14,7 @@ from hark.config import Settings
 from hark.core.settings import TurnDetectionPatch
 from hark.core.work import SAMPLE_RATE
 from hark.errors import HarkError
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 SAMPLE = "samples/two_cities.wav"
 # A reader wants whole sentences, so a longer silence ends a turn than the API's default of 200 ms.

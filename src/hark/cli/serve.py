@@ -29,7 +29,7 @@ from hark.edge.renewal import Renewal
 from hark.errors import HarkError
 from hark.models.catalog import configured, installed
 from hark.models.choice import Choice
-from hark.models.pull import missing, models_folder
+from hark.models.files.pull import missing, models_folder
 from hark.telemetry import logs
 
 log = logging.getLogger("hark.serve")

@@ -11,7 +11,7 @@ from hark.core.work import Compute, Strain
 from hark.errors import OperatorError
 from hark.models.base import EngineModel
 from hark.models.catalog import Catalog
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 from hark.telemetry.metrics import Metrics
 
 MEBIBYTE: Final = 1024 * 1024

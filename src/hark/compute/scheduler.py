@@ -55,8 +55,8 @@ from hark.models.base import (
     SpeakerModel,
     Utterance,
 )
-from hark.models.files import lookup
-from hark.models.pull import size_there
+from hark.models.files.pull import size_there
+from hark.models.files.table import lookup
 from hark.models.ready import lacking
 from hark.telemetry.models import Models, State
 

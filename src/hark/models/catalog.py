@@ -20,8 +20,8 @@ from hark.core.settings import ModelCard
 from hark.errors import OperatorError
 from hark.models.base import EngineModel, JudgeModel, Model, ModelSpec, Options, ScorerModel, SpeakerModel, Suits
 from hark.models.choice import AUTO, FALLBACK, Candidate, Choice, chosen
+from hark.models.files.pull import missing, models_folder
 from hark.models.names import OPENAI_NAMES, SESSION_NAMES, created, owner
-from hark.models.pull import missing, models_folder
 from hark.models.ready import installed_packages, lacking_packages, pulled
 
 GROUP: Final = "hark.models"

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from hark.models.base import ModelSpec
-from hark.models.pull import missing
+from hark.models.files.pull import missing
 
 
 def installed_packages(spec: ModelSpec) -> bool:

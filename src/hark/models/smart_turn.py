@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hark.core.work import SAMPLE_RATE, Audio
 from hark.models.base import JudgeModel, LoadOptions, ModelSpec
-from hark.models.onnx import open_graph
+from hark.models.onnx.opening import open_graph
 
 Floats: TypeAlias = NDArray[np.float32]
 

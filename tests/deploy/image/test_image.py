@@ -17,7 +17,7 @@ import pytest
 
 from deploying import free_port, session_at, words
 from dockerfile import Container, build
-from hark.models.pull import models_folder
+from hark.models.files.pull import models_folder
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="a root file system needs root"),

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from msgspec import structs
 
-from hark.models import moonshine
 from hark.models.base import EngineModel
+from hark.models.moonshine import engine as moonshine
 
 MARK = 0.999  # no sample of speech is as loud as this
 

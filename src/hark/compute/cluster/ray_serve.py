@@ -23,7 +23,7 @@ from hark.config import Settings
 from hark.errors import OperatorError
 from hark.models.base import EngineModel
 from hark.models.catalog import configured, installed
-from hark.models.pull import missing, models_folder, pull
+from hark.models.files.pull import missing, models_folder, pull
 from hark.telemetry import logs
 
 log = logging.getLogger("hark.compute")

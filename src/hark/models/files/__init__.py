@@ -1,0 +1,1 @@
+"""The files of models: which there are, and fetching them."""

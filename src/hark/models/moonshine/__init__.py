@@ -1,0 +1,1 @@
+"""Moonshine, by onnxruntime and graphs of our own, and its larger models by their makers' library."""

@@ -1,0 +1,1 @@
+"""Engines and voices by sherpa-onnx."""

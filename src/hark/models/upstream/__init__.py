@@ -1,0 +1,1 @@
+"""Another server as an engine."""

@@ -1,0 +1,1 @@
+"""Whisper in all its sizes, by CTranslate2 and faster-whisper."""
