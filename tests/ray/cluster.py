@@ -389,6 +389,8 @@ class Cluster:
 
     def start_head_again(self, *, within=120):
         """The same Redis, the same ports; until the controller answers."""
+        # On a machine of its own a head finds no raylet of its cluster; here it would take one for itself, and refuse to start.
+        (self.folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
         self.head.start()
         self._until("the head's REST", self._answers, node=self.head, within=within)
         self._until("all nodes", lambda: len(self.nodes()) == 1 + len(self.workers), within=within)
