@@ -1,11 +1,12 @@
-"""A deployment that answers each message with who answers, and the message: what the cluster itself is tried with, before
-any of Hark's own is on it. One bidirectional stream, bytes both ways.
+"""A deployment that answers each message with its pid, its version and the message: what the cluster itself is tried
+with. One bidirectional stream, bytes both ways.
 """
 
 import os
 from dataclasses import dataclass
 
 import grpc
+
 from ray import serve
 
 METHOD = "/hark.test.Echo/Talk"
@@ -23,7 +24,7 @@ class Raw:
 
     content: bytes
 
-    def SerializeToString(self):  # noqa: N802 (protobuf's name)
+    def SerializeToString(self):  # protobuf's name
         return self.content
 
 
@@ -35,7 +36,7 @@ class Echo:
     def reconfigure(self, config):
         self.version = config.get("version", "")
 
-    async def Talk(self, messages):  # noqa: N802 (a method's name on the wire)
+    async def Talk(self, messages):
         async for message in messages:
             yield Raw(b"%d %s " % (os.getpid(), self.version.encode()) + message)
 

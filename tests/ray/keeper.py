@@ -1,5 +1,6 @@
-"""Run a command and own whatever becomes of it: `python keeper.py COMMAND…`. Orphans of its descendants become children of
-this process (Linux's child subreaper), so that walking down from its pid finds each of them, whatever it calls itself.
+"""Run a command and own whatever becomes of it: `python keeper.py COMMAND…`. Orphans of its descendants become
+children of this process (Linux's child subreaper), so that walking down from its pid finds each of them, whatever it
+calls itself.
 
 When its standard input ends, because who started it has gone, it kills them all. It ends when it has no child left.
 """
