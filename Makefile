@@ -63,6 +63,17 @@ test-faults: dev  ## faults done to real servers while real speech streams (inst
 	@tests/faults/need-faketime
 	$(BIN)/pytest tests/faults
 
+# The cluster's processes have an environment of their own, with Hark in it; what does the violence runs in .venv.
+.clients/ray/.made: requirements/ray.txt requirements/build.txt pyproject.toml | $(VENV)/.base
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r requirements/build.txt -r requirements/ray.txt
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test-ray: dev .clients/ray/.made  ## faults done to a Ray cluster on this machine (Linux; installs Debian's redis-server if there is none)
+	@tests/ray/need-redis
+	$(BIN)/pytest tests/ray
+
 $(VENV)/.browser: $(VENV)/.dev requirements/browser.txt
 	$(PIP) install --quiet --require-hashes --no-deps -r requirements/browser.txt
 	@touch $@
@@ -136,4 +147,4 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 
-.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-deploy format lock accuracy denoise turns bench soak bench-page api-table clean fuzz
+.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-ray test-deploy format lock accuracy denoise turns bench soak bench-page api-table clean fuzz

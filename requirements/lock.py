@@ -19,6 +19,7 @@ PARTS = {
     "base.txt": ["pyproject.toml", "-c", "requirements/build.txt"],
     "dev.txt": ["--group", "pyproject.toml:dev", "-c", "requirements/base.txt"],
     "browser.txt": ["--group", "pyproject.toml:browser", "-c", "requirements/dev.txt"],
+    "ray.txt": ["pyproject.toml", "--extra", "ray", "-c", "requirements/build.txt", "-c", "requirements/dev.txt"],
     "fuzz.txt": ["--group", "pyproject.toml:fuzz", "-c", "requirements/dev.txt"],
 }
 
