@@ -61,6 +61,7 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "upstream_key": "k", "upstream_model": "m", "upstream_concurrency": "3", "upstream_timeout_s": "2.5",
         "upstream_partials": "true", "model_options": "toy_unit=minutes",
         "compute": "ray://workers:9000", "compute_ca": "/etc/hark/workers.pem",
+        "compute_rotate_seconds": "30.0",
     }  # fmt: skip
     files = {"env_file", "api_key_file"}
     assert given.keys() | files >= {name for name, field in Settings.model_fields.items() if field.description}

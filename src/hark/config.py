@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         default="local",
         description="Where engines run: local, or ray://HOST:PORT for workers on Ray Serve (rays:// with TLS).",
     )
+    compute_rotate_seconds: float = Field(
+        default=60,
+        gt=0,
+        description="Seconds after which a session looks for another worker, when its turn is over.",
+    )
     compute_ca: Path | None = Field(
         default=None, description="PEM file with the certificates to trust for rays://. Default: the system's."
     )

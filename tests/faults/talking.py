@@ -46,8 +46,9 @@ class Talker(threading.Thread):
     """Plays `audio` (float32 at 16 kHz) once and hears what comes, to the end of every turn that it began. `begin` is
     called in its thread first."""
 
-    def __init__(self, server, audio, *, key=None, model=None, late_s=0.0, begin=lambda: None):
+    def __init__(self, server, audio, *, key=None, model=None, late_s=0.0, faster=FASTER, begin=lambda: None):
         super().__init__(daemon=True)
+        self._faster = faster
         self._server, self._key, self._model, self._late_s, self._begin = server, key, model, late_s, begin
         self._pcm = encode(np.concatenate([audio, silence(1)]), "pcm16")
         self.talk = Talk()
@@ -87,7 +88,7 @@ class Talker(threading.Thread):
         last = len(self._pcm) if last is None else last
         for number, at in enumerate(range(first, last, size), 1):
             wire.append(self._pcm[at : min(at + size, last)])
-            due = began + number * CHUNK_S / FASTER
+            due = began + number * CHUNK_S / self._faster
             while (left := due - time.monotonic()) > 0:
                 if event := next_event(wire, left):
                     self._told(event)
@@ -132,10 +133,10 @@ class Company:
     """Talkers beside each other. Leaving the context waits until all of them have ended."""
 
     def __init__(self, server, clips, *, kind=Talker, **options):
-        self._talkers = [kind(server, clip, late_s=0.3 * at, **options) for at, clip in enumerate(clips)]
+        self.talkers = [kind(server, clip, late_s=0.3 * at, **options) for at, clip in enumerate(clips)]
 
     def __enter__(self):
-        for talker in self._talkers:
+        for talker in self.talkers:
             talker.start()
         return self
 
@@ -145,17 +146,30 @@ class Company:
 
     def wait(self):
         """Until all have ended."""
-        for talker in self._talkers:
+        for talker in self.talkers:
             talker.join(PATIENCE_S)
 
     def wait_for_words(self):
         """Until each of them is in the middle of a turn, or was."""
-        for talker in self._talkers:
+        for talker in self.talkers:
             assert talker.speaking.wait(PATIENCE_S)
 
     @property
     def talks(self):
-        return [talker.talk for talker in self._talkers]
+        return [talker.talk for talker in self.talkers]
+
+    def longest_wait_s(self):
+        """From the end of a turn, as its client was told of it, to its transcript: the longest of all."""
+        ends = [
+            {event["item_id"]: at for at, event in talk.told if event["type"] == kind}
+            for talk in self.talks
+            for kind in (COMMITTED, COMPLETED)
+        ]
+        return max(
+            done - committed[item]
+            for committed, completed in zip(ends[::2], ends[1::2], strict=True)
+            for item, done in completed.items()
+        )
 
     def recovery_s(self, since, *kinds, after=None):
         """Seconds from `since` until some talker heard text or the end of a turn, or another of `kinds`. `after`: what

@@ -8,13 +8,21 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
+HERE = Path(__file__).parent
+for folder in (HERE, HERE.parent / "faults", HERE.parent / "speech"):
+    sys.path.append(str(folder))
 
 from cluster import Cluster
+from measured import Rows
+from standing import Hark
 
-HERE = Path(__file__).parent
+from hark.models.files.pull import models_folder
+
+SESSIONS = 30
+ALL = 8  # rows, the undisturbed one too
 ROOT = HERE.parents[1]
 PYTHON = Path(os.environ.get("HARK_RAY_PYTHON", ROOT / ".clients" / "ray" / "bin" / "python"))
 
@@ -55,3 +63,63 @@ def echoes(make_cluster):
         }
     )
     return cluster
+
+
+@pytest.fixture(scope="session")
+def clips(recording):
+    """What is played: eleven turns in three quarters of a minute, in three orders. They are those of tests/faults, whose
+    words do not depend on which partial hypotheses come in time, and they begin on the voice detector's grid."""
+    beckett, cities = recording("beckett"), recording("two_cities")
+    parts = [beckett, cities[: round(13.2 * 16_000)], cities[round(8.5 * 16_000) : round(24.5 * 16_000)]]
+    parts = [np.pad(part, (0, 16_384 + -len(part) % 512)) for part in parts]
+    return [np.concatenate((*parts[first:], *parts[:first])) for first in range(3)]
+
+
+@pytest.fixture(scope="session")
+def workers(make_cluster, samples):
+    """Three replicas of a real model on two nodes beside the head."""
+    cluster = make_cluster(workers=2, slots=3, variables={"HARK_MODELS_DIR": str(models_folder())})
+    cluster.deploy(
+        {
+            "grpc_options": {"grpc_servicer_functions": ["hark.compute.cluster.service.add_transcriber_to_server"]},
+            "applications": [
+                {
+                    "name": "hark-moonshine-tiny-en",
+                    "route_prefix": "/hark-moonshine-tiny-en",
+                    "import_path": "hark.compute.cluster.ray_serve:application",
+                    "args": {"model": "moonshine-tiny-en", "threads": 1},
+                    "deployments": [
+                        {
+                            "name": "Transcriber",
+                            "num_replicas": 3,
+                            "max_ongoing_requests": 200,
+                            "graceful_shutdown_timeout_s": 120,
+                        }
+                    ],
+                }
+            ],
+        }
+    )
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def gateway(workers, tmp_path_factory):
+    """A server whose engines are these, and whose sessions look for another worker every few seconds."""
+    url = "ray://" + ",".join(workers.grpc_addresses())
+    server = Hark(tmp_path_factory.mktemp("gateway"), "--compute", url, "--compute-rotate-seconds", "8")
+    yield server
+    try:
+        server.stop()
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def measured(request):
+    """Takes what happened and how many seconds the worst wait was. The page is written when all of it was run."""
+    rows = Rows()
+    yield rows
+    print("".join(f"\n{fault}: {seconds:.2f} s" for fault, seconds in rows.rows.items()))
+    if rows.counts and len(rows.rows) == ALL and not request.session.testsfailed:
+        rows.write(SESSIONS)

@@ -71,7 +71,8 @@ def _over(where: Ingress, local: LocalCompute, settings: Settings, metrics: Metr
             f"--compute {settings.compute} needs a package that is not installed: {error.name}. "
             "Run `pip install 'hark[cluster]'`."
         ) from error
-    return ClusterCompute(local, Channels(where.addresses, root), metrics.cluster)
+    channels = Channels(where.addresses, root)
+    return ClusterCompute(local, channels, rotate_s=settings.compute_rotate_seconds, notes=metrics.cluster)
 
 
 def _root(where: Ingress, settings: Settings) -> bytes | None:

@@ -9,6 +9,7 @@ from hark.compute.cluster.feed import Feed
 from hark.core.work import Hypothesis, Token, Transcribe, Transcribed, Urge, Urgency, WorkFailed
 from hark.errors import ModelError, OperatorError
 
+ROTATE_S = 60
 SOUND = np.zeros(160, np.float32)
 
 
@@ -50,6 +51,7 @@ class Stage:
             self.deliver,
             open_stream=self.open,
             let_go=self.let_go.append,
+            rotate_s=ROTATE_S,
             note=self.noted.append,
         )
 
@@ -333,7 +335,7 @@ def test_a_session_that_is_gone_leaves_nothing(stage):
 def test_an_old_stream_is_left_after_a_turn(stage):
     stage.ask(0)
     stage.answer(0)
-    stage.wait(policy.ROTATE_S + 1)
+    stage.wait(ROTATE_S + 1)
     stage.ask(1, final=False)
     stage.answer(1)
     assert not stage.streams[0].closed, "the turn goes on, and its audio is there"
@@ -348,7 +350,7 @@ def test_an_old_stream_is_left_after_a_turn(stage):
 def test_a_very_old_stream_is_left_within_a_turn_and_at_rest(stage):
     stage.ask(0)
     stage.answer(0)
-    stage.wait(2 * policy.ROTATE_S + 1)
+    stage.wait(2 * ROTATE_S + 1)
     assert stage.streams[0].closed
     assert stage.feed.at_rest
 

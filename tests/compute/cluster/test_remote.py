@@ -41,11 +41,11 @@ class Gate:
 GATE = EngineModel(ModelSpec("gate", "for these tests", "MIT", own_process=False, max_batch=8), Gate)
 
 
-def over(url, tmp_path, scenario, engines=("scripted",), metrics=None):
+def over(url, tmp_path, scenario, engines=("scripted",), metrics=None, rotate_s=60.0):
     async def run():
         local = LocalCompute(LOCAL, scorer="scripted-vad", judge="scripted-turns", folder=tmp_path, threads=1)
         channels = Channels([url.removeprefix("ray://")])
-        compute = ClusterCompute(local, channels, metrics.cluster if metrics else None)
+        compute = ClusterCompute(local, channels, rotate_s=rotate_s, notes=metrics.cluster if metrics else None)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await compute.start(*engines)
@@ -194,8 +194,7 @@ def test_a_worker_that_freezes_is_left_for_another(tmp_path, hire):
     over(workers.url, tmp_path, scenario)
 
 
-def test_streams_that_are_old_find_their_way_to_new_workers(tmp_path, hire, monkeypatch):
-    monkeypatch.setattr(feed, "ROTATE_S", 0.2)
+def test_streams_that_are_old_find_their_way_to_new_workers(tmp_path, hire):
     workers = hire("scripted", count=2)
 
     async def scenario(compute):
@@ -209,7 +208,7 @@ def test_streams_that_are_old_find_their_way_to_new_workers(tmp_path, hire, monk
             await session.ask(1, final=number > 4)
         assert workers[0].streams == workers[1].streams == 2
 
-    over(workers.url, tmp_path, scenario)
+    over(workers.url, tmp_path, scenario, rotate_s=0.2)
 
 
 def test_workers_that_come_back_are_found(tmp_path, hire):
@@ -247,8 +246,7 @@ def test_where_nobody_comes_back_the_session_is_told(tmp_path, hire, monkeypatch
     over(workers.url, tmp_path, scenario)
 
 
-def test_what_no_longer_asks_takes_no_room(tmp_path, hire, monkeypatch):
-    monkeypatch.setattr(feed, "ROTATE_S", 0.05)
+def test_what_no_longer_asks_takes_no_room(tmp_path, hire):
     workers = hire("scripted")
 
     async def scenario(compute):
@@ -256,7 +254,7 @@ def test_what_no_longer_asks_takes_no_room(tmp_path, hire, monkeypatch):
         await until(lambda: not compute._feeds)
         await until(lambda: workers[0].streams == 0)
 
-    over(workers.url, tmp_path, scenario)
+    over(workers.url, tmp_path, scenario, rotate_s=0.05)
 
 
 def test_workers_say_how_hard_they_work(tmp_path, hire):

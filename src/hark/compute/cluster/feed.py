@@ -36,8 +36,6 @@ MOST_WAIT_S: Final = 2.0
 GIVEN_UP_S: Final = 30.0
 # A request that has been on so many workers when they died is taken for what killed them.
 MOST_DEATHS: Final = 3
-# A stream this old is left as soon as a turn is over, and one twice as old as soon as nothing is unanswered.
-ROTATE_S: Final = 60.0
 
 
 class Stream(Protocol):
@@ -70,7 +68,8 @@ class LostRequestError(ModelError):
 
 
 class Feed:
-    """`open_stream` gives a stream that is open from now on; `let_go` is given one that fell silent, and ends it later;
+    """`open_stream` gives a stream that is open from now on; `let_go` is given one that fell silent, and ends it later.
+    A stream of `rotate_s` seconds is left as soon as a turn is over, one twice as old as soon as nothing is unanswered.
     `note` is told of what happens, by name."""
 
     def __init__(
@@ -80,6 +79,7 @@ class Feed:
         *,
         open_stream: Callable[[Feed], Stream],
         let_go: Callable[[Stream], None],
+        rotate_s: float,
         note: Callable[[str], None] = lambda what: None,
     ) -> None:
         self.engine = engine
@@ -87,6 +87,7 @@ class Feed:
         self._open = open_stream
         self._let_go = let_go
         self._note = note
+        self._rotate_s = rotate_s
         self._asked: dict[int, Asked] = {}
         self._stream: Stream | None = None
         self._again_at: float | None = None  # when the next attempt is due
@@ -222,7 +223,7 @@ class Feed:
         if self._stream is None or self.unanswered:
             return
         age = now - self._stream.began
-        if age >= ROTATE_S * (1 if turn_over else 2):
+        if age >= self._rotate_s * (1 if turn_over else 2):
             self._note("rotated")
             self._asked.clear()  # what was replaced will not be answered any more
             stream, self._stream = self._stream, None

@@ -44,11 +44,15 @@ STRAIN_S: Final = 10.0
 
 
 class ClusterCompute:
-    """`local` does all but transcribe; `channels` lead to the workers. `notes`: what is noted of them."""
+    """`local` does all but transcribe; `channels` lead to the workers; `rotate_s` as in Feed. `notes`: what is noted of
+    streams."""
 
-    def __init__(self, local: LocalCompute, channels: Channels, notes: Notes | None = None) -> None:
+    def __init__(
+        self, local: LocalCompute, channels: Channels, *, rotate_s: float = 60.0, notes: Notes | None = None
+    ) -> None:
         self._local = local
         self._channels = channels
+        self._rotate_s = rotate_s
         self._notes = notes or Notes(CollectorRegistry())
         self._feeds: dict[tuple[Deliver, str], Feed] = {}
         self._strains: dict[str, tuple[float, Strain]] = {}
@@ -133,6 +137,7 @@ class ClusterCompute:
             deliver,
             open_stream=lambda feed: Attempt(self._channels.pick(self._loop.time()), engine, _Ear(self, feed)),
             let_go=self._let_go,
+            rotate_s=self._rotate_s,
             note=lambda what: self._notes.happened(engine, what),
         )
 
