@@ -63,6 +63,10 @@ test-faults: dev  ## faults done to real servers while real speech streams (inst
 	@tests/faults/need-faketime
 	$(BIN)/pytest tests/faults
 
+OVER_WORKERS := tests/published tests/speech tests/edge
+test-workers: dev  ## the conversations again, with engines on workers over gRPC
+	$(BIN)/python tests/over_workers.py $(BIN)/pytest -n $(WORKERS) --dist worksteal $(OVER_WORKERS)
+
 # The cluster's processes have an environment of their own, with Hark in it; what does the violence runs in .venv.
 .clients/ray/.made: requirements/ray.txt requirements/build.txt pyproject.toml | $(VENV)/.base
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
@@ -147,4 +151,4 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 
-.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-ray test-deploy format lock accuracy denoise turns bench soak bench-page api-table clean fuzz
+.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-workers test-ray test-deploy format lock accuracy denoise turns bench soak bench-page api-table clean fuzz

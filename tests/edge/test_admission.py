@@ -223,6 +223,7 @@ def slow(monkeypatch):
     return engine
 
 
+@pytest.mark.here
 def test_a_server_that_falls_behind_lets_nobody_in_and_loses_nothing(serve, slow):
     """Each transcript takes longer than its turn, and several sessions say turn after turn."""
     words, turns = ("alpha", "bravo"), 4

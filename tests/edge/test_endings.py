@@ -39,7 +39,7 @@ def models(monkeypatch):
         return started[-1]
 
     spec = ModelSpec("held", "Holds its answers.", "MIT", max_batch=1, own_process=False)
-    monkeypatch.setattr("hark.app.LocalCompute", compute)
+    monkeypatch.setattr("hark.compute.running.LocalCompute", compute)
     monkeypatch.setattr("hark.app.installed", lambda: installed() | {"held": EngineModel(spec, lambda options: engine)})
     return engine, started
 
@@ -70,6 +70,7 @@ async def in_the_middle_of_a_turn(url):
     return socket
 
 
+@pytest.mark.here
 @pytest.mark.parametrize("leave", [lambda socket: socket.transport.abort(), lambda socket: socket.close(1001)])
 def test_nothing_is_left_of_a_client_that_vanished(models, leave):
     engine, started = models
@@ -100,8 +101,9 @@ class Broken(LocalCompute):
         raise ZeroDivisionError
 
 
+@pytest.mark.here
 def test_a_defect_of_ours_is_told_and_may_be_tried_again(monkeypatch, dialect):
-    monkeypatch.setattr("hark.app.LocalCompute", Broken)
+    monkeypatch.setattr("hark.compute.running.LocalCompute", Broken)
     server = Server()
     try:
         with server.session(dialect) as wire:

@@ -170,6 +170,7 @@ def test_speakers_are_written(journalled, store):
     assert [(part.speaker, part.text.strip()) for part in kept] == [(s["speaker"], s["text"].strip()) for s in segments]
 
 
+@pytest.mark.here
 def test_what_failed_says_why(journalled, store, monkeypatch):
     def fail(self, batch):
         raise ModelError("No.", code="model_not_found")
@@ -195,6 +196,7 @@ def test_what_the_client_deletes_of_the_conversation_stays_on_record(journalled,
         assert told(store, wire.created["session"]["id"]) == [("alpha", None), ("bravo", None)]
 
 
+@pytest.mark.here
 def test_what_is_open_when_the_client_goes_is_on_record_without_a_transcript(journalled, store, monkeypatch):
     monkeypatch.setattr(ScriptedEngine, "transcribe", lambda self, batch: time.sleep(0.5) or [None])
     with journalled().session() as wire:

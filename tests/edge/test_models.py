@@ -37,6 +37,7 @@ def named(serve):
 # ---- the list
 
 
+@pytest.mark.here
 @pytest.mark.parametrize("path", [path + slash for path in MODEL_PATHS for slash in ("", "/")])
 def test_the_list_has_every_name(server, path):
     answer = httpx.get(server.url + path)

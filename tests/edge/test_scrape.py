@@ -42,6 +42,7 @@ class Samples:
         return sum(s.value for s in self.all if s.name == name and labels.items() <= s.labels.items())
 
 
+@pytest.mark.here
 def test_a_session_its_turn_and_its_batches_are_counted(server):
     before = scrape(server)
     with server.session() as wire:

@@ -35,6 +35,7 @@ def heard(wire):
     return events
 
 
+@pytest.mark.here
 def test_words_come_while_it_is_loud_and_join_to_the_transcript(server):
     piece = encode(np.repeat(standins.noise(0.3), 3)[::2], "pcm16")  # at 24 kHz
     with server.session() as wire:
@@ -58,6 +59,7 @@ def test_words_come_while_it_is_loud_and_join_to_the_transcript(server):
     assert starts[-1] > 2_000
 
 
+@pytest.mark.here
 def test_log_probabilities_come_with_it(server):
     file = wav(encode(np.concatenate((standins.noise(2.0), np.zeros(16_000, np.float32))), "pcm16"))
     told = post(server, ("model", "gpt-4o-transcribe"), ("include[]", "logprobs"), file=file).json()
@@ -65,6 +67,7 @@ def test_log_probabilities_come_with_it(server):
     assert all(entry["logprob"] < 0 for entry in told["logprobs"])
 
 
+@pytest.mark.here
 def test_a_model_whose_files_end_its_process_fails_its_request_alone(server):
     file = wav(encode(standins.noise(2.0), "pcm16"))
     answer = post(server, ("model", "broken"), file=file)

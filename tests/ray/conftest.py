@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-HERE = Path(__file__).parent
-for folder in (HERE, HERE.parent / "faults", HERE.parent / "speech"):
-    sys.path.append(str(folder))
+sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "faults"))
+sys.path.append(str(Path(__file__).parents[1] / "speech"))
 
 from cluster import Cluster
 from measured import Rows
@@ -21,6 +21,7 @@ from standing import Hark
 
 from hark.models.files.pull import models_folder
 
+HERE = Path(__file__).parent
 SESSIONS = 30
 ALL = 8  # rows, the undisturbed one too
 ROOT = HERE.parents[1]
@@ -67,8 +68,8 @@ def echoes(make_cluster):
 
 @pytest.fixture(scope="session")
 def clips(recording):
-    """What is played: eleven turns in three quarters of a minute, in three orders. They are those of tests/faults, whose
-    words do not depend on which partial hypotheses come in time, and they begin on the voice detector's grid."""
+    """What is played: eleven turns in three quarters of a minute, in three orders. They are those of tests/faults,
+    whose words do not depend on which partial hypotheses come in time, and begin on the voice detector's grid."""
     beckett, cities = recording("beckett"), recording("two_cities")
     parts = [beckett, cities[: round(13.2 * 16_000)], cities[round(8.5 * 16_000) : round(24.5 * 16_000)]]
     parts = [np.pad(part, (0, 16_384 + -len(part) % 512)) for part in parts]
