@@ -70,8 +70,7 @@ class Cluster:
             self.head.start()
             self._until("the head's REST", self._answers, node=self.head, within=60)
             for worker in self.workers:
-                worker.start()
-            self._until("all nodes", lambda: len(self.nodes()) == 1 + len(self.workers), within=60)
+                self.start_node(worker)
         except BaseException:
             self.stop()
             raise
@@ -198,10 +197,16 @@ class Cluster:
                 and [one["state"] for one in replicas] == ["RUNNING"] * wanted
                 and all(proxy["status"] == "HEALTHY" for proxy in details["proxies"].values())
                 and len(self.nodes()) == 1 + len(self.workers)
-                and all(self.servers(worker).get("UP", 0) >= wanted for worker in self.workers)
+                and all(self.servers(worker) == {"UP": wanted} for worker in self.workers)
             )
 
-        self._until("a healthy cluster", healthy, within=within)
+        def settled():
+            """Two looks half a second apart see the same HAProxy processes, so no reload is under way."""
+            before = [self.serving_haproxy(worker) for worker in self.workers]
+            time.sleep(0.5)
+            return healthy() and before == [self.serving_haproxy(worker) for worker in self.workers]
+
+        self._until("a healthy cluster", lambda: healthy() and settled(), within=within)
 
     def grpc_addresses(self):
         """Of each worker's HAProxy: what remains when the head is gone."""
@@ -231,6 +236,10 @@ class Cluster:
                 return b"".join(iter(lambda: link.recv(65536), b"")).decode()
         return ""
 
+    def serving_haproxy(self, node):
+        """The pid of the one that takes new streams; others have been left by a reload to finish theirs."""
+        return next((line for line in self.haproxy(node, "show info").splitlines() if line.startswith("Pid:")), None)
+
     # Violence.
 
     def kill_replica(self, pid):
@@ -247,7 +256,7 @@ class Cluster:
         os.kill(pid, what)
 
     def kill_head(self):
-        """Everything of the head at once: GCS, raylet, controller, dashboard, its HAProxy."""
+        """Everything of the head at once: GCS, raylet, controller, dashboard, its HAProxy. `Node.kill` does a worker."""
         self.head.kill()
 
     def start_head_again(self, *, within=120):
@@ -257,6 +266,12 @@ class Cluster:
         self.head.start()
         self._until("the head's REST", self._answers, node=self.head, within=within)
         self._until("all nodes", lambda: len(self.nodes()) == 1 + len(self.workers), within=within)
+
+    def start_node(self, worker, *, within=60):
+        """Start a worker, also one that was killed; one at a time, for two would take the same names of sockets."""
+        there = set(self.nodes())
+        worker.start()
+        self._until(worker.name, lambda: set(self.nodes()) - there, node=worker, within=within)
 
     def kill_haproxy(self, node):
         """All of a node's HAProxy processes, the ones that a reload left too."""
