@@ -57,7 +57,7 @@ class Cluster:
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(middle),
             "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(middle),
             "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ingress + INGRESS_PORTS),
-            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent / "site", *paths))),
             **(variables or {}),
         }  # fmt: skip
         self.head = Node(self, "head", of_node[0], head=True)
@@ -256,7 +256,7 @@ class Cluster:
         os.kill(pid, what)
 
     def kill_head(self):
-        """Everything of the head at once: GCS, raylet, controller, dashboard, its HAProxy. `Node.kill` does a worker."""
+        """Everything of the head at once: GCS, raylet, controller, dashboard, its HAProxy."""
         self.head.kill()
 
     def start_head_again(self, *, within=120):
@@ -268,7 +268,7 @@ class Cluster:
         self._until("all nodes", lambda: len(self.nodes()) == 1 + len(self.workers), within=within)
 
     def start_node(self, worker, *, within=60):
-        """Start a worker, also one that was killed; one at a time, for two would take the same names of sockets."""
+        """Start a worker, also one after its `kill()`; one at a time, for two would take the same names of sockets."""
         there = set(self.nodes())
         worker.start()
         self._until(worker.name, lambda: set(self.nodes()) - there, node=worker, within=within)

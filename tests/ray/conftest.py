@@ -13,6 +13,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 
 from cluster import Cluster
+from echoing import deploy_echoes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -42,16 +43,5 @@ def make_cluster():
 def echoes(make_cluster):
     """A cluster with three replicas of the echo app: what the harness itself is tried with."""
     cluster = make_cluster()
-    cluster.deploy(
-        {
-            "grpc_options": {"grpc_servicer_functions": ["echo_app.add_echo"]},
-            "applications": [
-                {
-                    "name": "echo",
-                    "import_path": "echo_app:app",
-                    "deployments": [{"name": "Echo", "num_replicas": 3, "graceful_shutdown_timeout_s": 8}],
-                }
-            ],
-        }
-    )
+    deploy_echoes(cluster, replicas=3)
     return cluster
