@@ -57,7 +57,7 @@ class Cluster:
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(middle),
             "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(middle),
             "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ingress + INGRESS_PORTS),
-            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent / "site", *paths))),
             **(variables or {}),
         }  # fmt: skip
         self.head = Node(self, "head", of_node[0], head=True)
@@ -70,8 +70,7 @@ class Cluster:
             self.head.start()
             self._until("the head's REST", self._answers, node=self.head, within=60)
             for worker in self.workers:
-                worker.start()
-            self._until("all nodes", lambda: len(self.nodes()) == 1 + len(self.workers), within=60)
+                self.start_node(worker)
         except BaseException:
             self.stop()
             raise
@@ -198,10 +197,16 @@ class Cluster:
                 and [one["state"] for one in replicas] == ["RUNNING"] * wanted
                 and all(proxy["status"] == "HEALTHY" for proxy in details["proxies"].values())
                 and len(self.nodes()) == 1 + len(self.workers)
-                and all(self.servers(worker).get("UP", 0) >= wanted for worker in self.workers)
+                and all(self.servers(worker) == {"UP": wanted} for worker in self.workers)
             )
 
-        self._until("a healthy cluster", healthy, within=within)
+        def settled():
+            """Two looks half a second apart see the same HAProxy processes, so no reload is under way."""
+            before = [self.serving_haproxy(worker) for worker in self.workers]
+            time.sleep(0.5)
+            return healthy() and before == [self.serving_haproxy(worker) for worker in self.workers]
+
+        self._until("a healthy cluster", lambda: healthy() and settled(), within=within)
 
     def grpc_addresses(self):
         """Of each worker's HAProxy: what remains when the head is gone."""
@@ -231,6 +236,10 @@ class Cluster:
                 return b"".join(iter(lambda: link.recv(65536), b"")).decode()
         return ""
 
+    def serving_haproxy(self, node):
+        """The pid of the one that takes new streams; others have been left by a reload to finish theirs."""
+        return next((line for line in self.haproxy(node, "show info").splitlines() if line.startswith("Pid:")), None)
+
     # Violence.
 
     def kill_replica(self, pid):
@@ -257,6 +266,12 @@ class Cluster:
         self.head.start()
         self._until("the head's REST", self._answers, node=self.head, within=within)
         self._until("all nodes", lambda: len(self.nodes()) == 1 + len(self.workers), within=within)
+
+    def start_node(self, worker, *, within=60):
+        """Start a worker, also one after its `kill()`; one at a time, for two would take the same names of sockets."""
+        there = set(self.nodes())
+        worker.start()
+        self._until(worker.name, lambda: set(self.nodes()) - there, node=worker, within=within)
 
     def kill_haproxy(self, node):
         """All of a node's HAProxy processes, the ones that a reload left too."""

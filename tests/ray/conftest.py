@@ -16,6 +16,7 @@ sys.path.append(str(Path(__file__).parents[1] / "faults"))
 sys.path.append(str(Path(__file__).parents[1] / "speech"))
 
 from cluster import Cluster
+from echoing import deploy_echoes
 from measured import Rows
 from standing import Hark
 
@@ -51,18 +52,7 @@ def make_cluster():
 def echoes(make_cluster):
     """A cluster with three replicas of the echo app: what the harness itself is tried with."""
     cluster = make_cluster()
-    cluster.deploy(
-        {
-            "grpc_options": {"grpc_servicer_functions": ["echo_app.add_echo"]},
-            "applications": [
-                {
-                    "name": "echo",
-                    "import_path": "echo_app:app",
-                    "deployments": [{"name": "Echo", "num_replicas": 3, "graceful_shutdown_timeout_s": 8}],
-                }
-            ],
-        }
-    )
+    deploy_echoes(cluster, replicas=3)
     return cluster
 
 

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 
 import grpc
-
 from ray import serve
 
 METHOD = "/hark.test.Echo/Talk"

@@ -1,4 +1,4 @@
-"""A stream to the echo app, in a thread's way: it says a message and waits for the answer."""
+"""The echo app's deployment, and a stream to it that says a message and waits for the answer."""
 
 import contextlib
 import queue
@@ -7,6 +7,16 @@ import uuid
 import grpc
 
 METHOD = "/hark.test.Echo/Talk"
+
+
+def deploy_echoes(cluster, *, replicas):
+    deployment = {"name": "Echo", "num_replicas": replicas, "graceful_shutdown_timeout_s": 8}
+    cluster.deploy(
+        {
+            "grpc_options": {"grpc_servicer_functions": ["echo_app.add_echo"]},
+            "applications": [{"name": "echo", "import_path": "echo_app:app", "deployments": [deployment]}],
+        }
+    )
 
 
 class Stream:

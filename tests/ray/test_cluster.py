@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from echoing import streams
+from echoing import deploy_echoes, streams
 from keeper import descendants
 from raynode import read
 
@@ -110,6 +110,33 @@ def test_streams_outlive_the_head_and_the_head_comes_again(echoes):
         for stream, home in zip(opened, homes, strict=True):
             if home != victim:
                 assert stream.say() == home
+
+
+def test_a_worker_is_killed_and_what_goes_through_the_other_stays(make_cluster):
+    cluster = make_cluster(workers=2, slots=2)
+    deploy_echoes(cluster, replicas=2)
+    (one, other), (lost, kept) = cluster.running(), cluster.workers
+    if one.pid not in lost.pids():
+        one, other = other, one
+    assert one.pid in lost.pids() and other.pid in kept.pids(), "the replicas were not spread over the nodes"
+    through = cluster.grpc_addresses()[1]
+    with streams(through, 4) as opened:
+        homes = [stream.say() for stream in opened]
+        assert set(homes) == {one.pid, other.pid}
+        lost.kill()
+        for stream, home in zip(opened, homes, strict=True):
+            if home == other.pid:
+                assert stream.say() == home
+            else:
+                with pytest.raises(grpc.RpcError):
+                    stream.say()
+        until("replacement", lambda: len({replica.id for replica in cluster.running()} - {one.id}) == 2)
+        until("two servers", lambda: cluster.servers(kept) == {"UP": 2})
+        with streams(through, 4) as again:
+            assert one.pid not in {stream.say() for stream in again}
+    cluster.start_node(lost)
+    cluster.wait_until_healthy()
+    cluster.stop()
 
 
 def test_stopping_leaves_no_process_and_no_file(make_cluster):

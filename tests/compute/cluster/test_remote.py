@@ -287,6 +287,14 @@ def test_a_gateway_without_workers_does_not_start_and_says_why(tmp_path, hire, m
     assert "hark ray config" in refused.value.message
 
 
+def test_what_happens_to_many_at_once_is_one_line_of_the_log():
+    told = remote.Seldom()
+    assert [told.line("lost", at) for at in (0.0, 0.1, 0.2)] == ["lost", None, None]
+    assert told.line("silent", 0.3) == "silent"
+    assert told.line("lost", 1.5) == "lost (2 more of these)"
+    assert told.line("lost", 3.0) == "lost"
+
+
 def test_streams_are_spread_over_connections(monkeypatch):
     opened = []
 

@@ -35,7 +35,8 @@ class Owner(Protocol):
     def lost(self, attempt: Attempt, why: str) -> None:
         """The stream has ended, and not by `close`."""
 
-    def strained(self, worker: str, strain: Strain) -> None: ...
+    def strained(self, worker: str, strain: Strain | None) -> None:
+        """The worker is there, and may have said how hard it works."""
 
 
 class Attempt:
@@ -130,11 +131,9 @@ class Attempt:
         match answer:
             case wire.Hello(worker):
                 self.worker = worker
-                if answer.strain:
-                    self._owner.strained(worker, answer.strain)
+                self._owner.strained(worker, answer.strain)
             case wire.Alive(strain):
-                if strain:
-                    self._owner.strained(self.worker, strain)
+                self._owner.strained(self.worker, strain)
             case wire.Gap(expected, got):
                 return f"it expected {expected} and got {got}"
             case _:

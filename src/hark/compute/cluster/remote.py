@@ -39,6 +39,9 @@ HELD_S: Final = 8.0
 # For workers to be there when a gateway starts, and for one of them to greet.
 START_S: Final = 30.0
 START_AGAIN_S: Final = 0.25
+# A line of the log about streams stands there so often, with the number of those that it stands for.
+SELDOM_S: Final = 1.0
+SELDOM_KEPT: Final = 200
 # What a worker said of its strain counts for so long.
 STRAIN_S: Final = 10.0
 
@@ -54,7 +57,8 @@ class ClusterCompute:
         self._channels = channels
         self._rotate_s = rotate_s
         self._notes = notes or Notes(CollectorRegistry())
-        self._feeds: dict[tuple[Deliver, str], Feed] = {}
+        self._feeds: dict[Deliver, dict[str, Feed]] = {}  # of each session, by engine
+        self._told = Seldom()
         self._strains: dict[str, tuple[float, Strain]] = {}
         self._ticking: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -69,20 +73,19 @@ class ClusterCompute:
         if not isinstance(work, Transcribe):
             self._local.submit(work, deliver)
             return
-        feed = self._feeds.get((deliver, work.engine))
-        if feed is None:
-            feed = self._feeds[deliver, work.engine] = self._feed(work.engine, deliver)
+        feeds = self._feeds.setdefault(deliver, {})
+        if (feed := feeds.get(work.engine)) is None:
+            feed = feeds[work.engine] = self._feed(work.engine, deliver)
         feed.submit(work, self._loop.time())
 
     def urge(self, urge: Urge, deliver: Deliver) -> None:
-        for (owner, _), feed in self._feeds.items():
-            if owner == deliver:
-                feed.urge(urge)
+        for feed in self._feeds.get(deliver, {}).values():
+            feed.urge(urge)
 
     def withdraw(self, deliver: Deliver) -> None:
         self._local.withdraw(deliver)
-        for key in [key for key in self._feeds if key[0] == deliver]:
-            self._feeds.pop(key).withdraw()
+        for feed in self._feeds.pop(deliver, {}).values():
+            feed.withdraw()
 
     def strain(self) -> Strain:
         """That of the workers, by what they said last, and the wait for voice scores here."""
@@ -102,14 +105,14 @@ class ClusterCompute:
     @property
     def waiting(self) -> int:
         """How many requests have no answer yet."""
-        return self._local.waiting + sum(feed.unanswered for feed in self._feeds.values())
+        return self._local.waiting + self._unanswered
 
     def look(self) -> None:
         """Note how it all is now."""
         self._local.look()
         since = self._loop.time() - STRAIN_S
         workers = sum(at >= since for at, _ in self._strains.values())
-        self._notes.show(self._channels.streams, sum(feed.unanswered for feed in self._feeds.values()), workers)
+        self._notes.show(self._channels.streams, self._unanswered, workers)
 
     async def keep_within_memory(self) -> None:
         await self._local.keep_within_memory()
@@ -118,9 +121,8 @@ class ClusterCompute:
         """End all streams. On the loop."""
         if self._ticking is not None:
             self._ticking.cancel()
-        feeds, self._feeds = list(self._feeds.values()), {}
-        for feed in feeds:
-            feed.withdraw()
+        for deliver in list(self._feeds):
+            self.withdraw(deliver)
         await self._channels.close()
 
     def stop(self) -> None:
@@ -130,6 +132,15 @@ class ClusterCompute:
 
     def strained(self, worker: str, strain: Strain) -> None:
         self._strains[worker] = self._loop.time(), strain
+
+    def tell(self, words: str) -> None:
+        """The log, of what may happen to many sessions at once."""
+        if (line := self._told.line(words, self._loop.time())) is not None:
+            log.warning("%s", line)
+
+    @property
+    def _unanswered(self) -> int:
+        return sum(feed.unanswered for feeds in self._feeds.values() for feed in feeds.values())
 
     def _feed(self, engine: str, deliver: Deliver) -> Feed:
         return Feed(
@@ -143,7 +154,7 @@ class ClusterCompute:
 
     def _let_go(self, stream: Stream) -> None:
         assert isinstance(stream, Attempt)
-        log.warning("worker %s is silent; what it was asked is asked elsewhere", stream.worker or "(none has greeted)")
+        self.tell(f"worker {stream.worker or '(none has greeted)'} is silent; what it was asked is asked elsewhere")
         stream.channel.shunned_until = self._loop.time() + SHUNNED_S
         self._loop.call_later(HELD_S, stream.cut)
 
@@ -152,10 +163,13 @@ class ClusterCompute:
             due = self._loop.time() + TICK_S
             await asyncio.sleep(TICK_S)
             now = self._loop.time()
-            for key, feed in list(self._feeds.items()):
-                feed.tick(now, blameless=now - due > LATE_S)
-                if feed.at_rest:
-                    self._feeds.pop(key, None)
+            for deliver, feeds in list(self._feeds.items()):
+                for engine, feed in list(feeds.items()):
+                    feed.tick(now, blameless=now - due > LATE_S)
+                    if feed.at_rest:
+                        del feeds[engine]
+                if not feeds and self._feeds.get(deliver) is feeds:
+                    del self._feeds[deliver]
             for worker in [worker for worker, (at, _) in self._strains.items() if at < now - STRAIN_S]:
                 del self._strains[worker]
 
@@ -187,14 +201,33 @@ class _Ear:
     def lost(self, attempt: Attempt, why: str) -> None:
         now = asyncio.get_running_loop().time()
         if attempt.worker:
-            log.warning("worker %s is lost: %s", attempt.worker, why)
+            self._compute.tell(f"worker {attempt.worker} is lost: {why}")
         else:
-            log.warning("no worker could be had: %s", why)
+            self._compute.tell(f"no worker could be had: {why}")
             attempt.channel.shunned_until = now + SHUNNED_S
         self._feed.lost(attempt, why, now)
 
-    def strained(self, worker: str, strain: Strain) -> None:
-        self._compute.strained(worker, strain)
+    def strained(self, worker: str, strain: Strain | None) -> None:
+        if strain is not None:
+            self._compute.strained(worker, strain)
+
+
+class Seldom:
+    """Lets a line through once in a while, and says how often it would have been said meanwhile."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, tuple[float, int]] = {}  # when it was said, and how often not since
+
+    def line(self, words: str, now: float) -> str | None:
+        """What to say of it now, if anything."""
+        at, unsaid = self._lines.get(words, (-SELDOM_S, 0))
+        if now - at < SELDOM_S:
+            self._lines[words] = at, unsaid + 1
+            return None
+        if len(self._lines) >= SELDOM_KEPT:
+            self._lines.clear()
+        self._lines[words] = now, 0
+        return f"{words} ({unsaid} more of these)" if unsaid else words
 
 
 class _Finding:
@@ -217,7 +250,7 @@ class _Finding:
     def lost(self, attempt: Attempt, why: str) -> None:
         self._tell(why)
 
-    def strained(self, worker: str, strain: Strain) -> None:
+    def strained(self, worker: str, strain: Strain | None) -> None:
         self._tell(None)
 
     def _tell(self, why: str | None) -> None:
