@@ -88,6 +88,7 @@ async def _serve(settings: Settings, choice: Choice | None, reload: Reload, *, s
         async with _opened(settings) as (url, hush, take):
             reloading = asyncio.create_task(reload.serve(hangup, take))
             several = f", {settings.workers} workers" if settings.workers > 1 else ""
+            several += "" if settings.engines_here else f", which runs at {settings.compute}"
             console.print(
                 f"[bold]Hark[/] listens at [bold cyan]{url}[/] with {settings.model}{several}. Ctrl-C stops it.",
                 soft_wrap=True,
