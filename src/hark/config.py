@@ -118,6 +118,10 @@ class Settings(BaseSettings):
     data_dir: Path | None = Field(
         default=None, description="Folder with keys and client secrets' signing keys. Default: the user's data."
     )
+    redis: SecretStr | None = Field(
+        default=None,
+        description="Redis in which several nodes share keys, signing keys and limits: redis://, rediss:// or unix://.",
+    )
     threads: int | None = Field(default=None, ge=1, description="Cores for transcription. Default: every one.")
     workers: int = Field(
         default=1,

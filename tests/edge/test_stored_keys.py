@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from hark.auth.keys import Keys, create_key, revoke_key
-from hark.auth.signing import rotate
+from hark.auth.places import rotate
 from hark.auth.store import FILE
 from serving import COMPLETED, PATIENCE_S, speech
 from uploading import post
