@@ -79,10 +79,12 @@ class Redis:
         with Client.from_url(self.url, protocol=2, decode_responses=True, retry=Retry(NoBackoff(), 0)) as client:
             return client.execute_command(*words)
 
-    def emptied(self):
-        """As new, and its URL."""
-        self.ask("FLUSHALL")
-        return self.url
+    def emptied(self, database=0):
+        """A database of it as new, by its URL."""
+        url = f"{self.url.rpartition('/')[0]}/{database}"
+        with Client.from_url(url) as client:
+            client.flushdb()
+        return url
 
     def stand_still(self):
         self._process.send_signal(signal.SIGSTOP)

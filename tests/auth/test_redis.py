@@ -142,6 +142,18 @@ def test_nothing_of_others_is_touched(server, redis):
     assert [name for name in found if not name.startswith("hark:")] == ["other"]
 
 
+@pytest.mark.parametrize(
+    "harm", [("HSET", "hark:keys", "%s", "{"), ("HSET", "hark:revoked", "%s", "x"), ("SET", "hark:keys", "x")]
+)
+def test_entries_that_somebody_changed(server, redis, harm):
+    key = create_key(server, "phone", NOON)
+    keys = Keys(None, server)
+    who = keys.admit([key])
+    redis.ask(*(word.replace("%s", who.key_id) for word in harm))
+    with pytest.raises(StorageError, match="Put back a copy of it"):
+        keys.admit([key])
+
+
 # ---- while there is none
 
 

@@ -55,6 +55,11 @@ _FAULTS: Final = (
         "cannot be written to",
         "Make room for it, in memory or on its disk; its own log says more.",
     ),
+    (
+        ("wrongtype", "not an integer", "malformed"),
+        "is damaged",
+        f"Put back a copy of it, or delete {PREFIX}* in it and make keys anew with `hark keys create`.",
+    ),
     (("certificate", "ssl", "tls"), "cannot be reached", "See that its certificate is one that this machine trusts."),
     (
         ("protocol error", "unknown command", "invalid response", "wrong number of arguments"),
@@ -102,6 +107,10 @@ class RedisServer:
                 return list(pipe.execute())
 
         return self._ask(together) if commands else []
+
+    def damaged(self, entry: str) -> StorageError:
+        """What to say where an entry cannot be read."""
+        return self._fault(f"the entry {entry} is malformed")
 
     def lost(self) -> StorageError:
         """What to say where there is no key any more, and there was one."""

@@ -101,16 +101,16 @@ class RedisStore:
 
     def all(self) -> list[StoredKey]:
         entries, revoked = self._server.ask_all([("HGETALL", _KEYS), ("HGETALL", _REVOKED)])
-        keys = [_key(entry, revoked.get(key_id)) for key_id, entry in entries.items()]
+        keys = [self._key(entry, revoked.get(key_id)) for key_id, entry in entries.items()]
         return sorted(keys, key=lambda key: (key.created_at, key.name))
 
     def by_key(self, key: str) -> StoredKey | None:
         found = self._server.run(_BY_HASH, [_HASHES, _KEYS, _REVOKED], _hash(key))
-        return _key(*found) if found else None
+        return self._key(*found) if found and found[0] is not None else None
 
     def by_id(self, key_id: str) -> StoredKey | None:
         entry, revoked = self._server.ask_all([("HGET", _KEYS, key_id), ("HGET", _REVOKED, key_id)])
-        return None if entry is None else _key(entry, revoked)
+        return None if entry is None else self._key(entry, revoked)
 
     def add(self, entry: StoredKey, key: str) -> None:
         """Raises OperatorError if a key of this name is in use."""
@@ -167,6 +167,13 @@ class RedisStore:
         """What to say where there is no key any more, and there was one."""
         return self._server.lost()
 
+    def _key(self, entry: bytes, revoked: bytes | None) -> StoredKey:
+        try:
+            key = json.decode(entry, type=StoredKey)
+            return key if revoked is None else structs.replace(key, revoked_at=int(revoked))
+        except ValueError as error:  # of which msgspec's are
+            raise self._server.damaged(_KEYS) from error
+
 
 def _audio(key_id: str) -> str:
     return f"{PREFIX}audio:{key_id}"
@@ -178,8 +185,3 @@ def _configuration(reference: bytes) -> str:
 
 def _hash(key: str) -> str:
     return sha256(key.encode()).hexdigest()
-
-
-def _key(entry: bytes, revoked: bytes | None) -> StoredKey:
-    key = json.decode(entry, type=StoredKey)
-    return key if revoked is None else structs.replace(key, revoked_at=int(revoked))
