@@ -198,6 +198,13 @@ def test_keys_are_not_shown(name):
     assert getattr(settings, name).get_secret_value() == f"toy_key={KEY}"
 
 
+def test_the_password_of_redis_is_a_secret_too():
+    settings = Settings(redis="rediss://user:hush%2Fhush@a.example:6379/0")
+    assert "hush" not in repr(settings) + str(settings) + settings.model_dump_json()
+    assert "hush%2Fhush" in settings.secrets()
+    assert Settings(redis="redis://a.example").secrets() == ["redis://a.example"]
+
+
 # ---- what models are told
 
 
