@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
-needs_redis = pytest.mark.skipif(PROGRAM is None, reason="no redis-server here: tests/need-redis installs Debian's")
+needs_redis = pytest.mark.skipif(PROGRAM is None, reason="no redis-server here: tests/ray/need-redis installs Debian's")
 PATIENCE_S = 20
 
 
