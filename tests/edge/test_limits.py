@@ -211,6 +211,27 @@ def test_a_store_that_breaks_ends_no_session_and_the_count_goes_on(tmp_path, clo
     assert stored(tmp_path) == 2 * MINUTE_SAMPLES + SAMPLE_RATE
 
 
+def test_a_store_that_could_not_be_written_is_left_alone_for_a_while(tmp_path, clock):
+    tried = []
+
+    class Broken(Store):
+        def add_audio(self, heard, now):
+            tried.append(sum(heard.values()))
+            raise OperatorError("It is full.")
+
+    async def scenario():
+        limits = Limits(Broken(tmp_path), clock)
+        async with limits.session(WHO) as meter:
+            for _ in range(5):
+                meter.charge(SAVED_EVERY_SAMPLES)
+                await settled(limits)
+            assert tried == [SAVED_EVERY_SAMPLES]
+        await limits.stop()
+        assert tried == [SAVED_EVERY_SAMPLES, 5 * SAVED_EVERY_SAMPLES], "who stops tries once more"
+
+    run(scenario())
+
+
 def test_nothing_is_kept_of_keys_that_are_not_in_use(place, clock):
     async def scenario():
         limits = Limits(store_at(place), clock)
