@@ -24,27 +24,34 @@ OWN = "sk-of-all-nodes"
 class Nodes:
     """A Redis and two servers, each with a data folder of its own, in which nothing is ever kept."""
 
-    def __init__(self, folder):
-        self.redis = Redis(folder / "redis", password="hush-hush")
-        self.place = RedisServer(self.redis.url)
+    def __init__(self, redis, folder):
+        self.redis = redis
+        self.place = RedisServer(redis.url)
         self.folders = [folder / name for name in ("one", "two")]
-        self.servers = [
-            Server(data_dir=each, redis=self.redis.url, api_key=OWN, max_sessions_per_address=40)
-            for each in self.folders
-        ]
+        self.servers = []
+
+    def start(self):
+        for each in self.folders:
+            options = {"data_dir": each, "redis": self.redis.url, "api_key": OWN, "max_sessions_per_address": 40}
+            self.servers.append(Server(**options))
 
     def stop(self):
         for server in self.servers:
             server.stop()
-        self.redis.stop()
         assert [list(each.iterdir()) for each in self.folders if each.exists()] == []
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    nodes = Nodes(tmp_path_factory.mktemp("nodes"))
-    yield nodes
-    nodes.stop()
+    folder = tmp_path_factory.mktemp("nodes")
+    redis = Redis(folder / "redis", password="hush-hush")
+    nodes = Nodes(redis, folder)
+    try:
+        nodes.start()
+        yield nodes
+        nodes.stop()
+    finally:
+        redis.stop()
 
 
 @pytest.fixture
