@@ -12,9 +12,11 @@ from hypothesis import settings
 from openai import OpenAI
 
 from hark.audio.files import read_audio
+from hark.auth.redis_server import RedisServer
 from hark.models.files.pull import models_folder, pull
 from hark.models.files.table import DEFAULTS
 from pretender import Pretender
+from redises import Redis, needs_redis
 from serving import Server
 
 pytest.register_assert_rewrite("listening", "rawsocket", "talking")
@@ -115,6 +117,22 @@ def sdk():
 
     with ExitStack() as stack:
         yield made
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory):
+    """A redis-server that stays whole; whoever harms one starts another."""
+    running = Redis(tmp_path_factory.mktemp("redis"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(params=["folder", pytest.param("redis", marks=needs_redis)])
+def place(request, tmp_path):
+    """Where keys are kept: either of the two, with nothing in it."""
+    if request.param == "folder":
+        return tmp_path
+    return RedisServer(request.getfixturevalue("redis").emptied())
 
 
 @pytest.fixture(params=["ga", "beta"])

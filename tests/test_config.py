@@ -48,7 +48,7 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "speaker_model": "s", "allow_anonymous": "true", "aliases": "fast=m", "transcription_model": "whisper-1",
         "session_model": "gpt-realtime-mini", "max_sessions": "9",
         "max_sessions_per_address": "3", "forwarded_allow_ips": "::1", "max_idle_minutes": "7.5",
-        "models_dir": "models", "data_dir": "data",
+        "models_dir": "models", "data_dir": "data", "redis": "redis://a.example",
         "models_memory_mb": "900",
         "threads": "2", "workers": "2", "max_session_minutes": "5", "max_file_mb": "5", "max_file_minutes": "5",
         "resume_seconds": "7", "drain_seconds": "3",
@@ -196,6 +196,13 @@ def test_keys_are_not_shown(name):
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
         assert KEY not in shown
     assert getattr(settings, name).get_secret_value() == f"toy_key={KEY}"
+
+
+def test_the_password_of_redis_is_a_secret_too():
+    settings = Settings(redis="rediss://user:hush%2Fhush@a.example:6379/0")
+    assert "hush" not in repr(settings) + str(settings) + settings.model_dump_json()
+    assert "hush%2Fhush" in settings.secrets()
+    assert Settings(redis="redis://a.example").secrets() == ["redis://a.example"]
 
 
 # ---- what models are told

@@ -67,7 +67,7 @@ def test_no_option_that_limits_is_missing():
     listed = {code for row in ROWS for code in codes(row[2])}
     options = {f"--{name.replace('_', '-')}" for name in Settings.model_fields if LIMITS.fullmatch(name)}
     assert options <= listed
-    ends = {"--data-dir", "--expires-days", "--origin"}
+    ends = {"--data-dir", "--redis", "--expires-days", "--origin"}
     assert {KEYS + flag for flag in key_flags() - ends} <= listed
 
 

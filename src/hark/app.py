@@ -19,8 +19,8 @@ from starlette.types import ASGIApp
 
 from hark import discreet
 from hark.auth.keys import Keys
-from hark.auth.limits import OpenSessions
-from hark.auth.store import Store
+from hark.auth.limits import Sessions
+from hark.auth.places import store_at
 from hark.compute.cores import usable_cores
 from hark.compute.running import Running, compute_of
 from hark.config import Settings
@@ -37,6 +37,7 @@ from hark.edge.journal import Recorder
 from hark.edge.limits import Limits
 from hark.edge.lives import Lives
 from hark.edge.models import Models
+from hark.edge.nodes import keys_of, sessions_of
 from hark.edge.records import Records
 from hark.edge.reference import Reference
 from hark.edge.renewal import Apply, Front, Renewal
@@ -163,10 +164,6 @@ def around(app: ASGIApp, calls: Calls, watched: Watched) -> ASGIApp:
     return requests.with_ids(guard.cross_origin(bodies.uncompressed(app), any_origin), watched.metrics, watched.tracing)
 
 
-def keys_of(settings: Settings) -> Keys:
-    return Keys(settings.own_key, settings.data_folder)
-
-
 def journal_of(settings: Settings, gateway: Gateway | None) -> Journal | None:
     """Of several gateways that write to the same one, the first keeps the days."""
     if settings.journal is None:
@@ -215,6 +212,7 @@ class _House(Struct, frozen=True):
     lasting: _Lasting
     admission: Admission
     limits: Limits
+    sessions: Sessions
     calls: Calls
     drain: Drain
     journal: Journal | None
@@ -224,9 +222,8 @@ def _wire(  # noqa: PLR0917
     settings: Settings, gateway: Gateway | None, keys: Keys, catalog: Catalog, compute: Running, watched: Watched
 ) -> _House:
     admission = Admission(compute.strain, most=settings.max_sessions, lagged=watched.metrics.lagged)
-    sessions = gateway or OpenSessions(settings.max_sessions_per_address)
-    store, metrics = Store(settings.data_folder), watched.metrics
-    limits = Limits(store, admission=admission, sessions=sessions, refused=metrics.sessions.refused)
+    sessions, metrics = sessions_of(settings, keys.place, gateway), watched.metrics
+    limits = Limits(store_at(keys.place), admission=admission, sessions=sessions, refused=metrics.sessions.refused)
     journal = journal_of(settings, gateway)
     lives = Lives(settings.resume_seconds, heard=journal is not None)
     records = Records(settings.resume_seconds)
@@ -265,7 +262,7 @@ def _wire(  # noqa: PLR0917
     )
     others = drain, transcripts, Scrape(keys, metrics, settings.allow_anonymous, gateway, settings.workers)
     lasting = _Lasting(keys, catalog, compute, calls, admission, others, lives)
-    return _House(Front(lasting.build(settings, catalog)), lasting, admission, limits, calls, drain, journal)
+    return _House(Front(lasting.build(settings, catalog)), lasting, admission, limits, sessions, calls, drain, journal)
 
 
 @contextlib.asynccontextmanager
@@ -278,8 +275,7 @@ async def running(
     and has its share of the threads; there is no URL then. `renewal` is told how to change settings. Raises
     OperatorError or ModelError if the options, the port, the files or a model stand in the way.
     """
-    keys = keys_of(settings)
-    certificate = check(settings, keys)
+    certificate = check(settings, keys := keys_of(settings))
     # uvicorn's lines show the query, where a key may stand, and asyncio's own what a fault was about.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     asyncio.get_running_loop().set_exception_handler(discreet.on_loop)
@@ -296,7 +292,8 @@ async def running(
         whole = around(relay.between(house.app, gateway) if gateway else house.app, house.calls, watched)
         server = Server(configured_as(whole, settings, certificate))
         serving = asyncio.create_task(server.serve(sockets=[]))
-        beside = [asyncio.create_task(house.admission.watch()), asyncio.create_task(compute.keep_within_memory())]
+        works = (house.admission.watch(), compute.keep_within_memory(), house.sessions.keep())
+        beside = [asyncio.create_task(work) for work in works]
         try:
             while not server.started:
                 if serving.done():
@@ -344,6 +341,7 @@ async def _join(gateway: Gateway, server: Server, house: _House) -> None:
 
 def check(settings: Settings, keys: Keys) -> tls.Certificate | None:
     """What can be known before anything is loaded; the certificate to serve with. Raises OperatorError."""
+    keys.check()
     settings.check(has_keys=keys.required)
     _check_session_model(settings.session_model)
     addresses.proxies(settings.forwarded_allow_ips)

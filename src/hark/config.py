@@ -7,6 +7,7 @@ Refuses: unknown flags and values out of range, by name and with the mend.
 from __future__ import annotations
 
 import os
+import re
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
@@ -117,6 +118,10 @@ class Settings(BaseSettings):
     )
     data_dir: Path | None = Field(
         default=None, description="Folder with keys and client secrets' signing keys. Default: the user's data."
+    )
+    redis: SecretStr | None = Field(
+        default=None,
+        description="Redis in which several nodes share keys, signing keys and limits: redis://, rediss:// or unix://.",
     )
     threads: int | None = Field(default=None, ge=1, description="Cores for transcription. Default: every one.")
     workers: int = Field(
@@ -284,6 +289,7 @@ class Settings(BaseSettings):
         given = [getattr(self, name) for name in type(self).model_fields]
         told = [value.get_secret_value() for value in given if isinstance(value, SecretStr)]
         told += [part.partition("=")[2].strip() for entry in told for part in entry.split(",") if "=" in part]
+        told += re.findall(r"//[^/@:]*:([^@]+)@", self.redis.get_secret_value() if self.redis else "")
         return [each for each in told if each]
 
     def webrtc_port_range(self) -> tuple[int, int] | None:

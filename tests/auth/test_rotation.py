@@ -2,12 +2,14 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from hark.auth.keys import Keys
+from hark.auth.places import rotate, signing_at
 from hark.auth.principal import ANONYMOUS
-from hark.auth.signing import FILE, KEPT_S, SigningKeys, rotate
+from hark.auth.signing import FILE, KEPT_S, SigningKeys
 from hark.errors import AuthError, OperatorError
 
 NOW = 1_795_000_000
@@ -28,33 +30,44 @@ def clock():
 
 
 @pytest.fixture
-def running(tmp_path, clock):
+def running(place, clock):
     """The Keys of a server that goes on."""
-    return Keys(KEY, tmp_path, clock)
+    return Keys(KEY, place, clock)
 
 
 def minted(keys, content=b"x", seconds=7_200):
     return keys.mint(keys.admit([KEY]), content, seconds).value
 
 
-def lines(folder):
-    return (folder / FILE).read_text().splitlines()
+def lines(place):
+    return text(place).splitlines()
 
 
-def test_there_is_no_gap(tmp_path, running, clock):
+def text(place):
+    return (place / FILE).read_text() if isinstance(place, Path) else place.ask("GET", "hark:signing-keys").decode()
+
+
+def write(place, text):
+    if isinstance(place, Path):
+        (place / FILE).write_text(text)
+    else:
+        place.ask("SET", "hark:signing-keys", text)
+
+
+def test_there_is_no_gap(place, running, clock):
     before = minted(running)
-    done = rotate(tmp_path, clock())
+    done = rotate(place, clock())
     after = minted(running, b"y")
     assert (done.kept, done.dropped, done.kept_until, done.first) == (1, 0, NOW + KEPT_S, False)
     assert [running.admit([value]).configuration for value in (before, after)] == [b"x", b"y"]
     clock.now += 7_199  # as long as it lives
     assert running.admit([before]).configuration == b"x"
-    assert [Keys(KEY, tmp_path, clock).admit([value]).by_secret for value in (before, after)] == [True, True]
+    assert [Keys(KEY, place, clock).admit([value]).by_secret for value in (before, after)] == [True, True]
 
 
-def test_who_has_an_old_key_cannot_mint_for_ever(tmp_path, running, clock):
-    stolen = SigningKeys(tmp_path).to_sign()
-    rotate(tmp_path, clock())
+def test_who_has_an_old_key_cannot_mint_for_ever(place, tmp_path, running, clock):
+    stolen = signing_at(place).to_sign()
+    rotate(place, clock())
     thief = Keys(KEY, tmp_path / "elsewhere", clock)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / FILE).write_text(stolen.hex())
@@ -65,45 +78,46 @@ def test_who_has_an_old_key_cannot_mint_for_ever(tmp_path, running, clock):
         running.admit([forged])
 
 
-def test_the_next_rotation_drops_what_has_ended(tmp_path, running, clock):
+def test_the_next_rotation_drops_what_has_ended(place, running, clock):
     minted(running)
-    rotate(tmp_path, clock())
-    first = lines(tmp_path)
+    rotate(place, clock())
+    first = lines(place)
     clock.now += 3_600
-    assert rotate(tmp_path, clock()).kept == 2, "one that has not ended keeps its time"
-    assert lines(tmp_path)[1:] == [f"{first[0]} {clock.now + KEPT_S}", first[1]]
+    assert rotate(place, clock()).kept == 2, "one that has not ended keeps its time"
+    assert lines(place)[1:] == [f"{first[0]} {clock.now + KEPT_S}", first[1]]
     clock.now += KEPT_S - 3_600
-    done = rotate(tmp_path, clock())
-    assert (done.kept, done.dropped, len(lines(tmp_path))) == (2, 1, 3)
+    done = rotate(place, clock())
+    assert (done.kept, done.dropped, len(lines(place))) == (2, 1, 3)
     clock.now += 10 * KEPT_S
-    done = rotate(tmp_path, clock())
+    done = rotate(place, clock())
     assert (done.kept, done.dropped, done.kept_until) == (1, 2, clock.now + KEPT_S)
 
 
-def test_old_keys_may_be_dropped_at_once(tmp_path, running, clock):
+def test_old_keys_may_be_dropped_at_once(place, running, clock):
     before = minted(running)
-    done = rotate(tmp_path, clock(), drop_old=True)
-    assert (done.kept, done.dropped, done.kept_until, len(lines(tmp_path))) == (0, 1, None, 1)
+    done = rotate(place, clock(), drop_old=True)
+    assert (done.kept, done.dropped, done.kept_until, len(lines(place))) == (0, 1, None, 1)
     with pytest.raises(AuthError, match="does not have"):
         running.admit([before])
     assert running.admit([minted(running)]).by_secret
 
 
-def test_without_a_key_the_first_is_made(tmp_path, running, clock):
-    assert rotate(tmp_path / "new", clock()).first
-    assert len(lines(tmp_path / "new")) == 1
+def test_without_a_key_the_first_is_made(place, clock):
+    place = place / "new" if isinstance(place, Path) else place
+    assert rotate(place, clock()).first
+    assert len(lines(place)) == 1
 
 
-def test_keys_from_before_there_were_times_are_taken(tmp_path, running, clock):
-    (tmp_path / FILE).write_text("ab" * 32 + "\n" + "CD" * 40 + "\n\n")
-    assert len(SigningKeys(tmp_path, clock).to_verify()) == 2
-    assert rotate(tmp_path, clock()).kept == 2
-    assert lines(tmp_path)[1:] == [f"{'ab' * 32} {NOW + KEPT_S}", f"{'cd' * 40} {NOW + KEPT_S}"]
+def test_keys_from_before_there_were_times_are_taken(place, running, clock):
+    write(place, "ab" * 32 + "\n" + "CD" * 40 + "\n\n")
+    assert len(signing_at(place, clock).to_verify()) == 2
+    assert rotate(place, clock()).kept == 2
+    assert lines(place)[1:] == [f"{'ab' * 32} {NOW + KEPT_S}", f"{'cd' * 40} {NOW + KEPT_S}"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions are those of POSIX")
-def test_the_file_is_replaced_whole_and_is_its_owners(tmp_path, running, clock):
-    minted(running)
+def test_the_file_is_replaced_whole_and_is_its_owners(tmp_path, clock):
+    minted(Keys(KEY, tmp_path, clock))
     path = tmp_path / FILE
     path.chmod(0o644)
     inode = path.stat().st_ino
@@ -122,7 +136,20 @@ def test_a_file_that_is_a_link_stays_one(tmp_path, clock):
     assert len(lines(tmp_path / "real")) == 2
 
 
-@pytest.mark.parametrize("text", ["", "xyz", "ab" * 31, f"{GOOD}\nshort", f"{GOOD} 12", f"{GOOD}\n{GOOD} x"])
+BROKEN = ["xyz", "ab" * 31, f"{GOOD}\nshort", f"{GOOD} 12", f"{GOOD}\n{GOOD} x"]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_broken_keys_are_named_and_kept(place, broken):
+    write(place, broken)
+    with pytest.raises(OperatorError, match=r"The signing keys in .* cannot be used"):
+        rotate(place, NOW)
+    with pytest.raises(OperatorError, match=r"The signing keys in .* cannot be used"):
+        signing_at(place).to_verify()
+    assert text(place) == broken
+
+
+@pytest.mark.parametrize("text", ["", *BROKEN])
 def test_a_broken_file_is_named_and_kept(tmp_path, text):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(OperatorError, match="signing-keys cannot be used"):
@@ -131,8 +158,8 @@ def test_a_broken_file_is_named_and_kept(tmp_path, text):
     assert [entry.name for entry in tmp_path.iterdir()] == [FILE]
 
 
-def test_a_file_that_cannot_be_replaced_is_kept(tmp_path, running, clock, monkeypatch):
-    minted(running)
+def test_a_file_that_cannot_be_replaced_is_kept(tmp_path, clock, monkeypatch):
+    minted(Keys(KEY, tmp_path, clock))
     text = (tmp_path / FILE).read_text()
 
     def refuse(*given):
@@ -145,8 +172,8 @@ def test_a_file_that_cannot_be_replaced_is_kept(tmp_path, running, clock, monkey
     assert [entry.name for entry in tmp_path.iterdir()] == [FILE]
 
 
-def test_without_keys_too(tmp_path, clock):
-    keys = Keys(None, tmp_path, clock)
+def test_without_keys_too(place, clock):
+    keys = Keys(None, place, clock)
     before = keys.mint(ANONYMOUS, b"x", 600).value
-    rotate(tmp_path, clock())
+    rotate(place, clock())
     assert keys.admit([before]).configuration == b"x"

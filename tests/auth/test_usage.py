@@ -2,14 +2,17 @@
 
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 
 from hark.auth.keys import create_key
+from hark.auth.places import store_at
 from hark.auth.store import FILE, Store
 from hark.auth.usage import MINUTE_SAMPLES, Account, hour, total
 from hark.core.work import SAMPLE_RATE
 from hark.errors import CallerError, RateLimitError
+from redises import names
 
 NOON = 1_795_000_000 // 60 * 60  # the beginning of a minute
 MINUTE = NOON // 60
@@ -103,36 +106,44 @@ def test_what_is_saved_is_counted_once():
 # ---- the store
 
 
-def test_the_store_adds_up_and_forgets_after_an_hour(tmp_path):
-    store = Store(tmp_path)
+def rows(place):
+    """Which key's minutes are kept."""
+    if isinstance(place, Path):
+        return Store(place)._ask("SELECT key_id, minute FROM audio ORDER BY 1, 2")
+    totals = sorted(name for name in names(place) if name.startswith("hark:audio:") and name.count(":") == 2)
+    return [(name.split(":")[2], int(minute)) for name in totals for minute in sorted(place.ask("HKEYS", name))]
+
+
+def test_the_store_adds_up_and_forgets_after_an_hour(place):
+    store = store_at(place)
     assert store.audio(NOON, ["a"]) == {"a": {}}
-    assert not store.path.exists()
+    assert names(place) == []
     store.add_audio({("a", MINUTE): 10, ("a", MINUTE - 1): 1, ("b", MINUTE): 5}, NOON)
-    Store(tmp_path).add_audio({("a", MINUTE): 10}, NOON)
+    store_at(place).add_audio({("a", MINUTE): 10}, NOON)
     assert store.audio(NOON, ["a", "b", "c"]) == {"a": {MINUTE: 20, MINUTE - 1: 1}, "b": {MINUTE: 5}, "c": {}}
     assert store.audio(NOON + 59 * 60, ["a"]) == {"a": {MINUTE: 20}}
-    store.add_audio({("b", MINUTE + 60): 1}, NOON + 3_600)
-    assert store._ask("SELECT key_id FROM audio") == [("b",)]
+    store.add_audio({("a", MINUTE + 60): 1, ("b", MINUTE + 60): 1}, NOON + 3_600)
+    assert rows(place) == [("a", MINUTE + 60), ("b", MINUTE + 60)]
 
 
-def test_a_clock_that_was_wrong_for_a_while_blocks_nobody(tmp_path):
-    store = Store(tmp_path)
+def test_a_clock_that_was_wrong_for_a_while_blocks_nobody(place):
+    store = store_at(place)
     store.add_audio({("a", MINUTE + 500_000): 10}, NOON + 500_000 * 60)
     assert store.audio(NOON, ["a"]) == {"a": {}}
     store.add_audio({("a", MINUTE): 1}, NOON)
-    assert len(store._ask("SELECT * FROM audio")) == 1
+    assert rows(place) == [("a", MINUTE)]
 
 
-def test_many_writers_lose_nothing(tmp_path):
+def test_many_writers_lose_nothing(place):
     writers = [
-        threading.Thread(target=lambda: [Store(tmp_path).add_audio({("a", MINUTE): 1}, NOON) for _ in range(25)])
+        threading.Thread(target=lambda: [store_at(place).add_audio({("a", MINUTE): 1}, NOON) for _ in range(25)])
         for _ in range(4)
     ]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert Store(tmp_path).audio(NOON, ["a"]) == {"a": {MINUTE: 100}}
+    assert store_at(place).audio(NOON, ["a"]) == {"a": {MINUTE: 100}}
 
 
 def test_a_store_from_before_there_were_minutes_is_brought_up_to_date(tmp_path):

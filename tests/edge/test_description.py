@@ -18,12 +18,13 @@ from starlette.routing import Route, WebSocketRoute
 
 import hark
 from documents import codes, section, table
-from hark.app import keys_of, routes
+from hark.app import routes
 from hark.edge.calls import Calls
 from hark.edge.client_secrets import ClientSecrets
 from hark.edge.console import Console
 from hark.edge.drain import Drain
 from hark.edge.models import Models
+from hark.edge.nodes import keys_of
 from hark.edge.reference import Reference
 from hark.edge.scrape import Scrape
 from hark.edge.transcriptions import Transcriptions

@@ -6,12 +6,14 @@ import threading
 
 import pytest
 
+from hark.auth.places import store_at
 from hark.auth.principal import ANONYMOUS, OWN_KEY, Principal
 from hark.auth.store import FILE, Store
 from hark.auth.usage import MINUTE_SAMPLES
 from hark.core.work import SAMPLE_RATE
 from hark.edge.limits import SAVED_EVERY_SAMPLES, Limits
 from hark.errors import OperatorError, RateLimitError
+from redises import names
 
 NOON = 1_795_000_000 // 60 * 60
 WHO = Principal("phone", "00" * 8, audio_minutes_per_hour=2)
@@ -37,8 +39,8 @@ def run(scenario):
     return asyncio.run(bounded())
 
 
-def stored(folder):
-    return sum(Store(folder).audio(NOON, [WHO.key_id])[WHO.key_id].values())
+def stored(place):
+    return sum(store_at(place).audio(NOON, [WHO.key_id])[WHO.key_id].values())
 
 
 async def settled(limits):
@@ -46,15 +48,15 @@ async def settled(limits):
         await asyncio.wait({limits._saving})
 
 
-def test_what_was_heard_outlasts_the_process(tmp_path, clock):
+def test_what_was_heard_outlasts_the_process(place, clock):
     async def first():
-        limits = Limits(Store(tmp_path), clock)
+        limits = Limits(store_at(place), clock)
         async with limits.session(WHO) as meter:
             assert meter.charge(2 * MINUTE_SAMPLES) is None
         await limits.stop()
 
     async def second():
-        limits = Limits(Store(tmp_path), clock)
+        limits = Limits(store_at(place), clock)
         with pytest.raises(RateLimitError) as caught:
             async with limits.session(WHO):
                 pass
@@ -71,40 +73,40 @@ def test_what_was_heard_outlasts_the_process(tmp_path, clock):
     run(second())
 
 
-def test_it_is_written_every_few_seconds_of_audio(tmp_path, clock):
+def test_it_is_written_every_few_seconds_of_audio(place, clock):
     async def scenario():
-        limits = Limits(Store(tmp_path), clock)
+        limits = Limits(store_at(place), clock)
         async with limits.session(WHO) as meter:
             meter.charge(SAVED_EVERY_SAMPLES - 1)
             await settled(limits)
-            assert stored(tmp_path) == 0
+            assert stored(place) == 0
             meter.charge(1)
             await settled(limits)
-            assert stored(tmp_path) == SAVED_EVERY_SAMPLES
+            assert stored(place) == SAVED_EVERY_SAMPLES
             meter.charge(7)
         await settled(limits)
-        assert stored(tmp_path) == SAVED_EVERY_SAMPLES + 7
+        assert stored(place) == SAVED_EVERY_SAMPLES + 7
         await limits.stop()
 
     run(scenario())
 
 
-def test_a_server_that_is_stopped_writes_the_rest(tmp_path, clock):
+def test_a_server_that_is_stopped_writes_the_rest(place, clock):
     async def scenario():
-        limits = Limits(Store(tmp_path), clock)
+        limits = Limits(store_at(place), clock)
         async with limits.session(WHO) as meter:
             meter.charge(5)
             await limits.stop()
-            assert stored(tmp_path) == 5
+            assert stored(place) == 5
             meter.charge(SAVED_EVERY_SAMPLES)  # a session that ends after the server has
 
     run(scenario())
-    assert stored(tmp_path) == 5
+    assert stored(place) == 5
 
 
-def test_processes_that_share_the_store_share_the_hour(tmp_path, clock):
+def test_processes_that_share_the_store_share_the_hour(place, clock):
     async def scenario():
-        one, two = Limits(Store(tmp_path), clock), Limits(Store(tmp_path), clock)
+        one, two = Limits(store_at(place), clock), Limits(store_at(place), clock)
         async with one.session(WHO) as here, two.session(WHO) as there:
             assert here.charge(MINUTE_SAMPLES) is None
             await settled(one)
@@ -118,12 +120,12 @@ def test_processes_that_share_the_store_share_the_hour(tmp_path, clock):
             await limits.stop()
 
     run(scenario())
-    assert stored(tmp_path) == 2 * MINUTE_SAMPLES + 1
+    assert stored(place) == 2 * MINUTE_SAMPLES + 1
 
 
-def test_sessions_of_one_key_share_the_hour_at_once(tmp_path, clock):
+def test_sessions_of_one_key_share_the_hour_at_once(place, clock):
     async def scenario():
-        limits = Limits(Store(tmp_path), clock)
+        limits = Limits(store_at(place), clock)
         async with limits.session(WHO) as one, limits.session(WHO) as two:
             assert one.charge(2 * MINUTE_SAMPLES) is None
             assert two.charge(1) is not None
@@ -132,9 +134,9 @@ def test_sessions_of_one_key_share_the_hour_at_once(tmp_path, clock):
     run(scenario())
 
 
-def test_what_a_file_declares_is_kept_for_it_while_it_is_heard(tmp_path, clock):
+def test_what_a_file_declares_is_kept_for_it_while_it_is_heard(place, clock):
     async def scenario():
-        limits = Limits(Store(tmp_path), clock)
+        limits = Limits(store_at(place), clock)
         async with limits.session(WHO, live=False) as one, limits.session(WHO, live=False) as two:
             one.expect(2 * MINUTE_SAMPLES)
             with pytest.raises(RateLimitError, match=r"other files that it is sending take 2\.0"):
@@ -174,16 +176,16 @@ def test_the_disk_is_never_touched_on_the_loops_thread(tmp_path, clock, monkeypa
 
 
 @pytest.mark.parametrize("who", [ANONYMOUS, Principal("key", OWN_KEY)])
-def test_without_a_stored_key_nothing_is_counted(tmp_path, clock, who):
+def test_without_a_stored_key_nothing_is_counted(place, clock, who):
     async def scenario():
-        limits = Limits(Store(tmp_path), clock)
+        limits = Limits(store_at(place), clock)
         async with limits.session(who) as meter:
             assert meter.charge(10**9) is None
             meter.expect(10**9)
         await limits.stop()
 
     run(scenario())
-    assert list(tmp_path.iterdir()) == []
+    assert names(place) == []
 
 
 def test_a_store_that_breaks_ends_no_session_and_the_count_goes_on(tmp_path, clock, caplog):
@@ -209,9 +211,30 @@ def test_a_store_that_breaks_ends_no_session_and_the_count_goes_on(tmp_path, clo
     assert stored(tmp_path) == 2 * MINUTE_SAMPLES + SAMPLE_RATE
 
 
-def test_nothing_is_kept_of_keys_that_are_not_in_use(tmp_path, clock):
+def test_a_store_that_could_not_be_written_is_left_alone_for_a_while(tmp_path, clock):
+    tried = []
+
+    class Broken(Store):
+        def add_audio(self, heard, now):
+            tried.append(sum(heard.values()))
+            raise OperatorError("It is full.")
+
     async def scenario():
-        limits = Limits(Store(tmp_path), clock)
+        limits = Limits(Broken(tmp_path), clock)
+        async with limits.session(WHO) as meter:
+            for _ in range(5):
+                meter.charge(SAVED_EVERY_SAMPLES)
+                await settled(limits)
+            assert tried == [SAVED_EVERY_SAMPLES]
+        await limits.stop()
+        assert tried == [SAVED_EVERY_SAMPLES, 5 * SAVED_EVERY_SAMPLES], "who stops tries once more"
+
+    run(scenario())
+
+
+def test_nothing_is_kept_of_keys_that_are_not_in_use(place, clock):
+    async def scenario():
+        limits = Limits(store_at(place), clock)
         async with limits.session(WHO) as meter:
             meter.charge(1)
         await settled(limits)
@@ -221,9 +244,9 @@ def test_nothing_is_kept_of_keys_that_are_not_in_use(tmp_path, clock):
     run(scenario())
 
 
-def test_what_a_session_hears_after_its_connection_was_lost_counts_too(tmp_path, clock):
+def test_what_a_session_hears_after_its_connection_was_lost_counts_too(place, clock):
     async def scenario():
-        limits = Limits(Store(tmp_path), clock)
+        limits = Limits(store_at(place), clock)
         async with limits.session(WHO) as meter:
             meter.charge(1)
             meter.hold()
@@ -231,7 +254,7 @@ def test_what_a_session_hears_after_its_connection_was_lost_counts_too(tmp_path,
         meter.charge(2)
         meter.close()
         await settled(limits)
-        assert stored(tmp_path) == 3
+        assert stored(place) == 3
         assert (limits._accounts, limits._users) == ({}, {})
         await limits.stop()
 

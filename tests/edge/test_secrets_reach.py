@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 from calling import SDP, Caller
 from hark.app import AUDIO_PATHS, MODEL_PATHS, REALTIME_PATHS
 from hark.auth.keys import Keys, create_key, revoke_key
-from hark.auth.signing import rotate
+from hark.auth.places import rotate
 from hark.edge.calls import PATHS as CALL_PATHS
 from serving import PATIENCE_S
 from uploading import post

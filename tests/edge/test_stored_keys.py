@@ -6,28 +6,38 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from hark.auth.keys import Keys, create_key, revoke_key
-from hark.auth.signing import rotate
+from hark.auth.places import rotate
+from hark.auth.redis_server import RedisServer
 from hark.auth.store import FILE
+from redises import needs_redis
 from serving import COMPLETED, PATIENCE_S, speech
 from uploading import post
 
 APP = "https://app.example"
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path
+@pytest.fixture(params=["folder", pytest.param("redis", marks=needs_redis)])
+def place(request, tmp_path):
+    """Where the keys are. Servers of former tests go on, and tell their Redis that they do."""
+    return tmp_path if request.param == "folder" else Shared(request.getfixturevalue("redis").emptied(1))
+
+
+class Shared(RedisServer):
+    def __init__(self, url):
+        super().__init__(url)
+        self.url = url
 
 
 @pytest.fixture
-def stored(serve, folder):
-    return serve(data_dir=folder)
+def stored(serve, place, tmp_path):
+    return serve(data_dir=tmp_path, **({} if isinstance(place, Path) else {"redis": place.url}))
 
 
 def bearer(credential):
@@ -50,11 +60,11 @@ def mint(server, key, **headers):
     return httpx.post(url, headers={"Authorization": f"Bearer {key}", **headers}, json={})
 
 
-def test_the_first_key_closes_a_running_server_and_its_end_does_not_open_it(stored, folder):
+def test_the_first_key_closes_a_running_server_and_its_end_does_not_open_it(stored, place):
     assert greeting(stored) == "session.created"
     foreign = {"Origin": APP}
     assert "access-control-allow-origin" not in httpx.get(f"{stored.url}/health", headers=foreign).headers
-    key = create_key(folder, "phone", time.time())
+    key = create_key(place, "phone", time.time())
     assert refusal(stored)[0]["code"] is None
     assert greeting(stored, **bearer(key), origin=APP) == "session.created"
     assert httpx.get(f"{stored.url}/health", headers=foreign).headers["access-control-allow-origin"] == "*"
@@ -62,7 +72,7 @@ def test_the_first_key_closes_a_running_server_and_its_end_does_not_open_it(stor
     assert greeting(stored, **bearer(secret), origin=APP) == "session.created"
     with stored.socket(**bearer(secret)) as wire:
         wire.receive()
-        revoke_key(folder, "phone", time.time())
+        revoke_key(place, "phone", time.time())
         for credential in (key, secret):
             error, code, _ = refusal(stored, **bearer(credential))
             assert (error["code"], code) == ("invalid_api_key", 3000)
@@ -73,8 +83,8 @@ def test_the_first_key_closes_a_running_server_and_its_end_does_not_open_it(stor
     assert refusal(stored)[0]["code"] is None
 
 
-def test_a_key_and_its_secrets_keep_to_their_origins(stored, folder):
-    key = create_key(folder, "page", time.time(), origins=[APP])
+def test_a_key_and_its_secrets_keep_to_their_origins(stored, place):
+    key = create_key(place, "page", time.time(), origins=[APP])
     secret = mint(stored, key).json()["value"]
     for credential in (key, secret):
         assert greeting(stored, **bearer(credential)) == "session.created"  # no browser: no origin
@@ -85,9 +95,9 @@ def test_a_key_and_its_secrets_keep_to_their_origins(stored, folder):
     assert (refused.status_code, refused.json()["error"]["code"]) == (401, "origin_not_allowed")
 
 
-def test_a_key_and_its_secrets_keep_to_their_sessions(stored, folder):
-    key = create_key(folder, "two", time.time(), max_sessions=2)
-    other = create_key(folder, "other", time.time(), max_sessions=1)
+def test_a_key_and_its_secrets_keep_to_their_sessions(stored, place):
+    key = create_key(place, "two", time.time(), max_sessions=2)
+    other = create_key(place, "other", time.time(), max_sessions=1)
     secret = mint(stored, key).json()["value"]
     with stored.socket(**bearer(key)) as one, stored.socket(**bearer(secret)) as two:
         assert {one.receive()["type"], two.receive()["type"]} == {"session.created"}
@@ -103,24 +113,24 @@ def test_a_key_and_its_secrets_keep_to_their_sessions(stored, folder):
         assert {one.receive()["type"], two.receive()["type"]} == {"session.created"}
 
 
-def test_the_signing_key_is_rotated_while_the_server_runs(stored, folder):
-    key = create_key(folder, "phone", time.time())
+def test_the_signing_key_is_rotated_while_the_server_runs(stored, place):
+    key = create_key(place, "phone", time.time())
     secrets = []
     for _ in range(4):
         secrets.append(mint(stored, key).json()["value"])
         assert [greeting(stored, **bearer(secret)) for secret in secrets] == ["session.created"] * len(secrets)
-        rotate(folder, time.time())
+        rotate(place, time.time())
     assert [greeting(stored, **bearer(secret)) for secret in secrets] == ["session.created"] * 4
-    rotate(folder, time.time(), drop_old=True)
+    rotate(place, time.time(), drop_old=True)
     error, code, _ = refusal(stored, **bearer(secrets[-1]))
     assert (error["code"], code) == ("invalid_api_key", 3000)
     assert greeting(stored, **bearer(mint(stored, key).json()["value"])) == "session.created"
 
 
-def test_a_session_outlives_its_secret(stored, folder):
-    key = create_key(folder, "short", time.time())
-    keys = Keys(None, folder, lambda: time.time() - 595)  # five seconds are left
-    secret = keys.mint(keys.admit([key]), minted_content(stored, key, folder), 600).value
+def test_a_session_outlives_its_secret(stored, place):
+    key = create_key(place, "short", time.time())
+    keys = Keys(None, place, lambda: time.time() - 595)  # five seconds are left
+    secret = keys.mint(keys.admit([key]), minted_content(stored, key, place), 600).value
     with stored.socket(**bearer(secret)) as wire:
         assert wire.receive()["type"] == "session.created"
         while greeting(stored, **bearer(secret)) == "session.created":
@@ -128,16 +138,17 @@ def test_a_session_outlives_its_secret(stored, folder):
         assert wire.hear("alpha") == "alpha"
 
 
-def minted_content(server, key, folder):
+def minted_content(server, key, place):
     """What the server puts into a secret."""
-    return Keys(None, folder).admit([mint(server, key).json()["value"]]).configuration
+    return Keys(None, place).admit([mint(server, key).json()["value"]]).configuration
 
 
-def test_minting_waits_for_the_store_and_nobody_waits_for_minting(stored, folder):
-    key = create_key(folder, "large", time.time())
+def test_minting_waits_for_the_store_and_nobody_waits_for_minting(serve, tmp_path):
+    stored = serve(data_dir=tmp_path)
+    key = create_key(tmp_path, "large", time.time())
     large = {"session": {"type": "realtime", "instructions": os.urandom(4_000).hex()}}
     call = {"headers": {"Authorization": f"Bearer {key}"}, "json": large, "timeout": 30}
-    with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as writer, ThreadPoolExecutor() as pool:
+    with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as writer, ThreadPoolExecutor() as pool:
         writer.execute("BEGIN IMMEDIATE")
         answer = pool.submit(httpx.post, f"{stored.url}/v1/realtime/client_secrets", **call)
         for _ in range(20):
@@ -162,15 +173,15 @@ def test_a_broken_store_is_the_servers_fault(serve, tmp_path):
 
 
 @pytest.mark.parametrize("by", ["key", "secret"])
-def test_what_is_open_ends_with_a_key_that_is_revoked(stored, folder, by):
+def test_what_is_open_ends_with_a_key_that_is_revoked(stored, place, by):
     """Nothing that came is lost: the turn in hand is finished first."""
-    key = create_key(folder, "lost", time.time())
-    other = create_key(folder, "kept", time.time())
+    key = create_key(place, "lost", time.time())
+    other = create_key(place, "kept", time.time())
     credential = key if by == "key" else mint(stored, key).json()["value"]
     with stored.socket(**bearer(credential)) as wire, stored.socket(**bearer(other)) as beside:
         wire.receive()
         beside.receive()
-        revoke_key(folder, "lost", time.time())
+        revoke_key(place, "lost", time.time())
         for each in (wire, beside):
             each.append(bytes(48_000 * 6))  # 6 s, which are written down
             each.append(speech("alpha", "bravo", "charlie", pause_s=0))

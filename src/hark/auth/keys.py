@@ -12,15 +12,14 @@ import hmac
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from msgspec import Struct, structs
 
 from hark.auth import secrets
+from hark.auth.places import Place, signing_at, store_at
 from hark.auth.principal import ANONYMOUS, OWN_KEY, Principal, mask
 from hark.auth.secrets import NO_PARENT, PARENT_BYTES, Secret, Signed
-from hark.auth.signing import SigningKeys
-from hark.auth.store import Store, StoredKey
+from hark.auth.store import StoredKey
 from hark.errors import AuthError, OperatorError
 
 
@@ -32,12 +31,13 @@ class Minted(Struct, frozen=True):
 
 
 class Keys:
-    """The one key of HARK_API_KEY, if set, and those of the store in `folder`. `clock` gives Unix seconds."""
+    """The one key of HARK_API_KEY, if set, and those that are kept at `place`. `clock` gives Unix seconds."""
 
-    def __init__(self, key: str | None, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, key: str | None, place: Place, clock: Callable[[], float] = time.time) -> None:
         self._key = key.encode() if key else None
-        self._store = Store(folder)
-        self._signing = SigningKeys(folder, clock)
+        self.place = place
+        self._store = store_at(place)
+        self._signing = signing_at(place, clock)
         self._clock = clock
         self._required = self._key is not None
         self._had_keys = False  # the store, ever since
@@ -57,6 +57,11 @@ class Keys:
         if not self._required and self._store.has_keys(**patience_s):
             self._required = self._had_keys = True
         return self._required
+
+    def check(self) -> None:
+        """Raises OperatorError where a server cannot begin with what is kept: one that cannot know its keys must not
+        let anybody in."""
+        self._store.check()
 
     def keep_locked(self, key: str | None) -> None:
         """Raises OperatorError if a server that asks for a key would ask for none with this one: a file that is empty
@@ -161,7 +166,7 @@ class Keys:
 
 
 def create_key(
-    folder: Path,
+    place: Place,
     name: str,
     now: float,
     *,
@@ -181,11 +186,11 @@ def create_key(
         max_sessions=max_sessions,
         audio_minutes_per_hour=audio_minutes_per_hour,
     )
-    Store(folder).add(entry, key)
+    store_at(place).add(entry, key)
     return key
 
 
-def revoke_key(folder: Path, name: str, now: float) -> None:
+def revoke_key(place: Place, name: str, now: float) -> None:
     """From now on neither the key nor its secrets are admitted. Raises OperatorError if there is none of this name."""
-    if not Store(folder).revoke(name, now):
+    if not store_at(place).revoke(name, now):
         raise OperatorError(f"There is no key named '{name}' to revoke. `hark keys list` shows those that there are.")

@@ -1,8 +1,8 @@
 """How many sessions a key has open, or an address, and whether it may open one more.
 
 Rule: secrets count for the key that minted them, and an upload is a session. The count is a server's own: of its one
-process, or of all its gateways, for which their supervisor counts. An address counts as edge/addresses.py writes it,
-and "" for one that is not known counts for nobody.
+process, or of all its gateways, for which their supervisor counts; or it is that of several nodes (redis_sessions.py).
+An address counts as edge/addresses.py writes it, and "" for one that is not known counts for nobody.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ class Sessions(Protocol):
         """Raises RateLimitError where one more would be too many."""
 
     def leave(self, who: Principal, address: str) -> None: ...
+
+    async def keep(self) -> None:
+        """See that what is open counts, until cancelled."""
 
 
 class _Open:
@@ -64,6 +67,9 @@ class OpenSessions:
 
     def leave(self, who: Principal, address: str) -> None:
         self._open.take(who.key_id, address)
+
+    async def keep(self) -> None:
+        """It does by itself."""
 
 
 class Register:

@@ -1,4 +1,5 @@
-"""The signing keys of client secrets: a file of lines, one key a line in hexadecimal.
+"""The signing keys of client secrets: lines, one key a line in hexadecimal, in a file or, for several nodes, in Redis
+(redis_signing.py).
 
     2f6c…              the first key signs
     91ab… 1795007260   a former one, and until when it verifies, in Unix seconds
@@ -37,10 +38,10 @@ class SigningKey(Struct, frozen=True):
 
 
 class Rotation(Struct, frozen=True):
-    """What `rotate` did. `kept`: former keys that still verify; `kept_until`: the last of them; `dropped`: how many are
-    gone; `first`: whether there was none before."""
+    """What was done by one. `where`: the file, or the Redis; `kept`: former keys that still verify; `kept_until`: the
+    last of them; `dropped`: how many are gone; `first`: whether there was none before."""
 
-    path: Path
+    where: str
     kept: int = 0
     dropped: int = 0
     kept_until: int | None = None
@@ -68,8 +69,7 @@ class SigningKeys:
             return []
         except OSError as error:
             raise _unusable(self._path, str(error.strerror or error)) from error
-        now = self._clock()
-        return [entry.key for entry in last[1] if entry.verifies(now)]
+        return verifying(last[1], self._clock())
 
     def to_sign(self) -> bytes:
         """The first key, made now if there is none. Raises OperatorError if it cannot be kept."""
@@ -80,23 +80,58 @@ class SigningKeys:
                 raise _unusable(self._path, str(error.strerror or error)) from error
         return self.to_verify()[0]
 
+    def rotate(self, now: float, *, drop_old: bool = False) -> Rotation:
+        """Put a new key on top. The former ones verify for as long as secrets that they signed may live; with
+        `drop_old` they are gone, and with them every secret. Raises OperatorError, and then nothing has changed."""
+        path = self._path
+        try:
+            if not path.exists():
+                _create(path)
+                return Rotation(str(path), first=True)
+            path = path.resolve()
+            keys, done = rotated(_read(path), now, str(path), drop_old=drop_old)
+            _replace(path, keys)
+        except OSError as error:
+            raise _unusable(path, str(error.strerror or error)) from error
+        return done
 
-def rotate(folder: Path, now: float, *, drop_old: bool = False) -> Rotation:
-    """Put a new key on top. The former ones verify for as long as secrets that they signed may live; with `drop_old`
-    they are gone, and with them every secret. Raises OperatorError, and then nothing has changed."""
-    path = folder / FILE
-    try:
-        if not path.exists():
-            _create(path)
-            return Rotation(path, first=True)
-        path = path.resolve()
-        before = _read(path)
-        kept = [] if drop_old else [_retired(entry, now) for entry in before if entry.verifies(now)]
-        _replace(path, [SigningKey(os.urandom(KEY_BYTES)), *kept])
-    except OSError as error:
-        raise _unusable(path, str(error.strerror or error)) from error
+
+def verifying(keys: Sequence[SigningKey], now: float) -> list[bytes]:
+    """Those that count."""
+    return [entry.key for entry in keys if entry.verifies(now)]
+
+
+def rotated(
+    before: Sequence[SigningKey], now: float, where: str, *, drop_old: bool
+) -> tuple[list[SigningKey], Rotation]:
+    """The keys with a new one on top, and what was done."""
+    kept = [] if drop_old else [_retired(entry, now) for entry in before if entry.verifies(now)]
     kept_until = max((entry.until for entry in kept if entry.until is not None), default=None)
-    return Rotation(path, len(kept), len(before) - len(kept), kept_until)
+    done = Rotation(where, len(kept), len(before) - len(kept), kept_until)
+    return [made(), *kept], done
+
+
+def made() -> SigningKey:
+    """A new key."""
+    return SigningKey(os.urandom(KEY_BYTES))
+
+
+def written(keys: Sequence[SigningKey]) -> str:
+    """As lines."""
+    return "".join(entry.key.hex() + ("" if entry.until is None else f" {entry.until}") + "\n" for entry in keys)
+
+
+def read(text: str, unusable: Callable[[str], OperatorError]) -> list[SigningKey]:
+    """Of such lines. Raises what `unusable` makes of the reason."""
+    try:
+        keys = [_entry(line) for line in text.splitlines() if line.strip()]
+    except ValueError as error:
+        raise unusable("a line is no hexadecimal key, or more than a key and a time") from error
+    if not keys or any(len(entry.key) < KEY_BYTES for entry in keys):
+        raise unusable(f"a key has fewer than {KEY_BYTES} bytes, or there is none")
+    if keys[0].until is not None:
+        raise unusable("the first key, which signs, has a time at which it ends")
+    return keys
 
 
 def _retired(entry: SigningKey, now: float) -> SigningKey:
@@ -104,15 +139,7 @@ def _retired(entry: SigningKey, now: float) -> SigningKey:
 
 
 def _read(path: Path) -> list[SigningKey]:
-    try:
-        keys = [_entry(line) for line in path.read_text("ascii").splitlines() if line.strip()]
-    except ValueError as error:
-        raise _unusable(path, "a line is no hexadecimal key, or more than a key and a time") from error
-    if not keys or any(len(entry.key) < KEY_BYTES for entry in keys):
-        raise _unusable(path, f"a key has fewer than {KEY_BYTES} bytes, or there is none")
-    if keys[0].until is not None:
-        raise _unusable(path, "the first key, which signs, has a time at which it ends")
-    return keys
+    return read(path.read_bytes().decode("ascii", "replace"), lambda why: _unusable(path, why))
 
 
 def _entry(line: str) -> SigningKey:
@@ -124,7 +151,7 @@ def _entry(line: str) -> SigningKey:
 def _create(path: Path) -> None:
     """Never over a key that another process has just made."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = _draft(path, [SigningKey(os.urandom(KEY_BYTES))])
+    draft = _draft(path, [made()])
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -148,9 +175,8 @@ def _replace(path: Path, keys: Sequence[SigningKey]) -> None:
 def _draft(path: Path, keys: Sequence[SigningKey]) -> Path:
     """A file of the same folder with these keys, written to the disk, which only its owner may read."""
     draft = path.with_name(f".{FILE}-{os.getpid()}-{os.urandom(4).hex()}")
-    lines = [entry.key.hex() + ("" if entry.until is None else f" {entry.until}") + "\n" for entry in keys]
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.writelines(lines)
+        file.write(written(keys))
         file.flush()
         os.fsync(file.fileno())
     return draft

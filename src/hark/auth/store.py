@@ -78,6 +78,17 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
 
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    @property
+    def emptied(self) -> str:
+        return f"delete {self.path}*"
+
+    def check(self) -> None:
+        """A folder can be used, or who first needs it is told."""
+
     def has_keys(self, patience_s: float = _PATIENCE_S) -> bool:
         """Whether a key was ever made."""
         return bool(self._ask("SELECT 1 FROM keys LIMIT 1", patience_s=patience_s))

@@ -9,7 +9,7 @@ import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -18,10 +18,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from hark.auth.keys import create_key, revoke_key
-from hark.auth.signing import rotate
-from hark.auth.store import Store, StoredKey
+from hark.auth.places import KeyStore, Place, rotate, store_at
+from hark.auth.store import StoredKey
 from hark.auth.usage import MINUTE_SAMPLES, total
 from hark.config import Settings
+from hark.edge.nodes import place_of
 from hark.errors import OperatorError
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
@@ -29,6 +30,9 @@ _DAY_S: Final = 86_400
 
 Name = Annotated[str, Parameter(help="What the key is called in lists and logs.")]
 Folder = Annotated[Path | None, Parameter(name="--data-dir", help="Folder of the store, instead of the user's data.")]
+Shared = Annotated[
+    str | None, Parameter(name="--redis", help="Redis of several nodes, instead of a folder. HARK_REDIS does the same.")
+]
 AtLeastOne = Number(gte=1)
 
 keys_app = App(name="keys", help="Make, list and revoke the keys that clients send; rotate the signing key.")
@@ -53,6 +57,7 @@ def create(
         int | None, Parameter(validator=AtLeastOne, help="Minutes of audio that may be sent with it in an hour.")
     ] = None,
     data_dir: Folder = None,
+    redis: Shared = None,
 ) -> None:
     """Make a key and show it, this once."""
     if not name.strip() or not name.isprintable():
@@ -61,7 +66,7 @@ def create(
     now = time.time()
     expires_at = None if expires_days is None else int(now) + expires_days * _DAY_S
     key = create_key(
-        _folder(data_dir),
+        _place(data_dir, redis),
         name,
         now,
         expires_at=expires_at,
@@ -74,9 +79,9 @@ def create(
 
 
 @keys_app.command(name="list")
-def list_keys(*, data_dir: Folder = None) -> None:
+def list_keys(*, data_dir: Folder = None, redis: Shared = None) -> None:
     """Show the keys that there are, without the keys themselves."""
-    store = Store(_folder(data_dir))
+    store = store_at(_place(data_dir, redis))
     keys, now = store.all(), time.time()
     hours = store.audio(now, [key.id for key in keys])
     table = Table(box=None, pad_edge=False)
@@ -89,17 +94,17 @@ def list_keys(*, data_dir: Folder = None) -> None:
         used = f"{total(hours[key.id], now) / MINUTE_SAMPLES:.1f} min"
         table.add_row(escape(key.name), _day(key.created_at), expires, origins, *limits, used, _state(key, now))
     Console().print(table)
-    _say(f"In {store.path}")
+    _say(f"In {store.where}")
     _tell_if_none_is_left(store, now)
 
 
 @keys_app.command
-def revoke(name: Name, /, *, data_dir: Folder = None) -> None:
+def revoke(name: Name, /, *, data_dir: Folder = None, redis: Shared = None) -> None:
     """End a key and every client secret that was minted with it, now, and its open sessions within 5 s of audio."""
-    folder, now = _folder(data_dir), time.time()
-    revoke_key(folder, name, now)
+    place, now = _place(data_dir, redis), time.time()
+    revoke_key(place, name, now)
     _say(f"The key '{name}' is revoked.")
-    _tell_if_none_is_left(Store(folder), now)
+    _tell_if_none_is_left(store_at(place), now)
 
 
 @keys_app.command(name="rotate")
@@ -109,11 +114,12 @@ def rotate_command(
         bool, Parameter(negative="", help="Let no former key verify any more: every client secret ends now.")
     ] = False,
     data_dir: Folder = None,
+    redis: Shared = None,
 ) -> None:
     """Sign client secrets with a new key from now on. Running servers take it up; open sessions go on."""
-    done = rotate(_folder(data_dir), time.time(), drop_old=drop_old)
+    done = rotate(_place(data_dir, redis), time.time(), drop_old=drop_old)
     if done.first:
-        _say(f"There was no signing key. The first one is made, in {done.path}")
+        _say(f"There was no signing key. The first one is made, in {done.where}")
         return
     _say("A new signing key signs from now on.")
     if done.kept_until is not None:
@@ -121,14 +127,14 @@ def rotate_command(
         _say(f"Former keys that still verify: {done.kept}, until {until}; what they signed has expired by then.")
     if done.dropped:
         _say(f"Former keys dropped: {done.dropped}." + (" Every client secret from before is void." * drop_old))
-    _say(f"In {done.path}")
+    _say(f"In {done.where}")
 
 
 def _say(text: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
-def _tell_if_none_is_left(store: Store, now: float) -> None:
+def _tell_if_none_is_left(store: KeyStore, now: float) -> None:
     """A server does not open itself by losing its keys; whoever looks here should know."""
     keys = store.all()
     if not keys:
@@ -138,12 +144,13 @@ def _tell_if_none_is_left(store: Store, now: float) -> None:
     elif all(_state(key, now) != "in use" for key in keys):
         _say(
             "No key of these is in use, and a credential is still required: `hark keys create` makes one, and "
-            f"HARK_API_KEY is another. To serve without keys again, stop the server and delete {store.path}*"
+            f"HARK_API_KEY is another. To serve without keys again, stop the server and {store.emptied}"
         )
 
 
-def _folder(given: Path | None) -> Path:
-    return (Settings() if given is None else Settings(data_dir=given)).data_folder
+def _place(folder: Path | None, redis: str | None) -> Place:
+    given: dict[str, Any] = {"data_dir": folder, "redis": redis}
+    return place_of(Settings(**{name: value for name, value in given.items() if value is not None}))
 
 
 def _origin(text: str) -> str:

@@ -17,7 +17,7 @@ from types import FrameType
 from pydantic import SecretStr
 from rich.console import Console
 
-from hark.app import keys_of, running
+from hark.app import running
 from hark.cli.pull import pull_command
 from hark.cli.reload import Reload, hangups, level_of
 from hark.cli.selfcheck import self_check_at
@@ -25,6 +25,7 @@ from hark.cli.strays import strays
 from hark.cli.supervisor import supervised
 from hark.config import Settings
 from hark.edge.door import allow_descriptors
+from hark.edge.nodes import keys_of
 from hark.edge.renewal import Renewal
 from hark.errors import HarkError
 from hark.models.catalog import configured, installed

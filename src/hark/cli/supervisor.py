@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from msgspec import json
 
-from hark.app import check, keys_of
+from hark.app import check
 from hark.auth.limits import Register
 from hark.cli.reload import plain
 from hark.config import Settings
@@ -47,6 +47,7 @@ from hark.edge.channel import (
     Return,
 )
 from hark.edge.door import Door, most_connections
+from hark.edge.nodes import keys_of
 from hark.edge.server import listen, url_of
 from hark.errors import OperatorError
 

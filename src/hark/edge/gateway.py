@@ -201,6 +201,9 @@ class Gateway:
     def leave(self, who: Principal, address: str) -> None:
         self._channel.send(Left(who.key_id, address))
 
+    async def keep(self) -> None:
+        """The supervisor does."""
+
     # ---- what is here alone --------------------------------------------------------------------------------------
 
     def new_id(self, prefix: str) -> str:

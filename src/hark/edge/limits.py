@@ -3,7 +3,7 @@ of the server.
 
 Rule: all transports ask here. The audio of a key is counted in the store, so that it outlasts the process and holds
 for all processes that share the store; what was heard is written every few seconds of it, in a thread of its own, and
-until then this process counts it alone. If it cannot be written, sessions go on, and it is tried again.
+until then this process counts it alone. If it cannot be written, sessions go on, and it is tried again a little later.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final, TypeVar
 
 from hark.auth.limits import OpenSessions, Sessions
+from hark.auth.places import KeyStore
 from hark.auth.principal import Principal
-from hark.auth.store import Store
 from hark.auth.usage import Account
 from hark.core.work import SAMPLE_RATE
 from hark.edge.admission import Admission
@@ -92,7 +92,7 @@ class Limits:
 
     def __init__(
         self,
-        store: Store,
+        store: KeyStore,
         clock: Callable[[], float] = time.time,
         admission: Admission | None = None,
         sessions: Sessions | None = None,
@@ -110,6 +110,7 @@ class Limits:
         self._thread = ThreadPoolExecutor(1, "hark-usage")
         self._saving: asyncio.Task[None] | None = None
         self._again = False
+        self._later: asyncio.TimerHandle | None = None  # the store could not be written to
         self._stopped = False
 
     @asynccontextmanager
@@ -173,16 +174,22 @@ class Limits:
 
     def save(self) -> None:
         """Write down soon what was heard since the last time."""
-        if self._stopped:
+        if self._stopped or self._later is not None:
             return
         if self._saving is None:
             self._saving = asyncio.create_task(self._save())
         else:
             self._again = True
 
+    def _save_again(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        self.save()
+
     async def stop(self) -> None:
         """Write down the rest. No session begins after this."""
-        self.save()
+        self._save_again()
         self._stopped = True
         while self._saving is not None:
             await asyncio.wait({self._saving})
@@ -206,7 +213,8 @@ class Limits:
                     return
         except OperatorError as error:
             log.error("audio is not counted in the store: %s", error.message)
-            asyncio.get_running_loop().call_later(AGAIN_S, self.save)  # or what nobody adds to would never be
+            # Or what nobody adds to would never be.
+            self._later = asyncio.get_running_loop().call_later(AGAIN_S, self._save_again)
         finally:
             self._saving = None
 
