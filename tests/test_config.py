@@ -60,7 +60,7 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "upstream": "http://gpu/v1",
         "upstream_key": "k", "upstream_model": "m", "upstream_concurrency": "3", "upstream_timeout_s": "2.5",
         "upstream_partials": "true", "model_options": "toy_unit=minutes",
-        "compute": "ray://workers:9000", "compute_ca": "/etc/hark/workers.pem",
+        "compute": "ray://workers:9000", "compute_ca": "/etc/hark/workers.pem", "compute_token": "of-the-workers",
         "compute_rotate_seconds": "30.0",
     }  # fmt: skip
     files = {"env_file", "api_key_file"}
@@ -185,12 +185,18 @@ def test_others_are_let_in_only_with_a_key_or_on_purpose(monkeypatch, host):
     Settings(host=host, allow_anonymous=True).check()
 
 
+@pytest.mark.parametrize("token", ["", "of the workers", "of-the-workers\n", "ünsendbar"])
+def test_a_token_that_no_header_holds_is_refused(token):
+    with pytest.raises(OperatorError, match="--compute-token"):
+        Settings(_env_file=None, compute_token=token).check()
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_this_machine_needs_no_key(host):
     Settings(host=host).check()
 
 
-@pytest.mark.parametrize("name", ["api_key", "upstream_key", "model_options"])
+@pytest.mark.parametrize("name", ["api_key", "upstream_key", "model_options", "compute_token"])
 def test_keys_are_not_shown(name):
     settings = Settings(**{name: f"toy_key={KEY}"})
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
