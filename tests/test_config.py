@@ -60,7 +60,7 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "upstream": "http://gpu/v1",
         "upstream_key": "k", "upstream_model": "m", "upstream_concurrency": "3", "upstream_timeout_s": "2.5",
         "upstream_partials": "true", "model_options": "toy_unit=minutes",
-        "compute": "ray://workers:9000", "compute_ca": "/etc/hark/workers.pem",
+        "compute": "ray://workers:9000", "compute_ca": "/etc/hark/workers.pem", "compute_token": "of-the-workers",
         "compute_rotate_seconds": "30.0",
     }  # fmt: skip
     files = {"env_file", "api_key_file"}
@@ -186,6 +186,12 @@ def test_others_are_let_in_only_with_a_key_or_on_purpose(monkeypatch, host):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+@pytest.mark.parametrize("token", ["", "of the workers", "of-the-workers\n", "ünsendbar"])
+def test_a_token_that_no_header_holds_is_refused(token):
+    with pytest.raises(OperatorError, match="--compute-token"):
+        Settings(_env_file=None, compute_token=token).check()
+
+
 def test_this_machine_needs_no_key(host):
     Settings(host=host).check()
 

@@ -78,7 +78,8 @@ async def _break(call):
 class Workers:
     """`count` workers behind one port. A stream goes to the one that has the fewest and is not `away`."""
 
-    def __init__(self, *engines, count=1, models=None):
+    def __init__(self, *engines, count=1, models=None, token=None):
+        self._token = token
         self._engines = engines or ("scripted",)
         self._models = models or installed()
         self._count = count
@@ -114,6 +115,8 @@ class Workers:
             self._thread.join()
 
     async def Session(self, messages, context):
+        if not wire.admits(self._token, context.invocation_metadata()):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "another token, or none")
         application = dict(context.invocation_metadata()).get(wire.APPLICATION)
         here = [worker for worker in self._workers if worker not in self.away]
         if not here:

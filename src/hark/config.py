@@ -72,6 +72,9 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds after which a session looks for another worker, when its turn is over.",
     )
+    compute_token: SecretStr | None = Field(
+        default=None, description="Secret that workers ask for; set it for them and for gateways, or for neither."
+    )
     compute_ca: Path | None = Field(
         default=None, description="PEM file with the certificates to trust for rays://. Default: the system's."
     )
@@ -332,6 +335,12 @@ class Settings(BaseSettings):
             raise OperatorError(
                 "The key of --api-key or HARK_API_KEY holds a space, a control character or one that is not ASCII, and "
                 "no client could send it. Set one of visible ASCII characters."
+            )
+        token = self.compute_token.get_secret_value() if self.compute_token else None
+        if token is not None and not (token and _sendable(token)):
+            raise OperatorError(
+                "The token of --compute-token or HARK_COMPUTE_TOKEN is empty, or holds a space, a control character or one "
+                "that is not ASCII. Set one of visible ASCII characters."
             )
         if bool(self.tls_cert) != bool(self.tls_key) or (self.tls_cert and self.tls_self_signed):
             raise OperatorError("Expected --tls-cert and --tls-key together, or --tls-self-signed alone, or no TLS.")

@@ -71,7 +71,8 @@ def _over(where: Ingress, local: LocalCompute, settings: Settings, metrics: Metr
             f"--compute {settings.compute} needs a package that is not installed: {error.name}. "
             "Run `pip install 'hark[cluster]'`."
         ) from error
-    channels = Channels(where.addresses, root)
+    token = settings.compute_token.get_secret_value() if settings.compute_token else None
+    channels = Channels(where.addresses, root, token)
     return ClusterCompute(local, channels, rotate_s=settings.compute_rotate_seconds, notes=metrics.cluster)
 
 

@@ -41,10 +41,10 @@ class Gate:
 GATE = EngineModel(ModelSpec("gate", "for these tests", "MIT", own_process=False, max_batch=8), Gate)
 
 
-def over(url, tmp_path, scenario, engines=("scripted",), metrics=None, rotate_s=60.0):
+def over(url, tmp_path, scenario, engines=("scripted",), metrics=None, rotate_s=60.0, token=None):
     async def run():
         local = LocalCompute(LOCAL, scorer="scripted-vad", judge="scripted-turns", folder=tmp_path, threads=1)
-        channels = Channels([url.removeprefix("ray://")])
+        channels = Channels([url.removeprefix("ray://")], token=token)
         compute = ClusterCompute(local, channels, rotate_s=rotate_s, notes=metrics.cluster if metrics else None)
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -287,6 +287,19 @@ def test_a_gateway_without_workers_does_not_start_and_says_why(tmp_path, hire, m
     assert "hark ray config" in refused.value.message
 
 
+def test_workers_may_ask_for_a_token(tmp_path, hire, monkeypatch):
+    workers = hire("scripted", token="of-the-workers")
+
+    async def scenario(compute):
+        assert isinstance(await Session(compute).ask(0), Transcribed)
+
+    over(workers.url, tmp_path, scenario, token="of-the-workers")
+    monkeypatch.setattr(remote, "START_S", 1.0)
+    for wrong in (None, "of-another", "of-the-workersX", ""):
+        with pytest.raises(OperatorError, match="UNAUTHENTICATED"):
+            over(workers.url, tmp_path, scenario, token=wrong)
+
+
 def test_what_happens_to_many_at_once_is_one_line_of_the_log():
     told = remote.Seldom()
     assert [told.line("lost", at) for at in (0.0, 0.1, 0.2)] == ["lost", None, None]
@@ -299,7 +312,7 @@ def test_streams_are_spread_over_connections(monkeypatch):
     opened = []
 
     class Channel:
-        def __init__(self, address, credentials):
+        def __init__(self, address, credentials, token):
             self.address, self.streams, self.shunned_until = address, 0, 0.0
             opened.append(self)
 

@@ -39,10 +39,11 @@ OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
 class Channel:
     """One connection, and how many streams it carries."""
 
-    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None) -> None:
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None, token: str | None = None) -> None:
         self.address = address
         self.streams = 0
         self.shunned_until = 0.0
+        self._token = wire.shown(token)
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(address, OPTIONS)
         else:
@@ -51,7 +52,7 @@ class Channel:
 
     def open(self, messages: Any, engine: str) -> Any:
         """A call that sends `messages`, an asynchronous iterator of bytes, and gives those of the worker."""
-        return self._call(messages, metadata=((wire.APPLICATION, wire.application(engine)),))
+        return self._call(messages, metadata=((wire.APPLICATION, wire.application(engine)), *self._token))
 
     async def close(self) -> None:
         await self._channel.close()
@@ -59,9 +60,10 @@ class Channel:
 
 class Channels:
     """To these addresses, HOST:PORT each. `root`: certificates in PEM that they are to be trusted by; None: no TLS;
-    b"": those that the system trusts."""
+    b"": those that the system trusts. `token`: what workers ask for."""
 
-    def __init__(self, addresses: Sequence[str], root: bytes | None = None) -> None:
+    def __init__(self, addresses: Sequence[str], root: bytes | None = None, token: str | None = None) -> None:
+        self._token = token
         self.addresses = tuple(addresses)
         self._credentials = None if root is None else grpc.ssl_channel_credentials(root or None)
         self._next = cycle(self.addresses)
@@ -70,13 +72,15 @@ class Channels:
     def pick(self, now: float) -> Channel:
         """The channel for one more stream. Its `streams` are counted by who opens and closes them."""
         if len(self._open) < LEAST * len(self.addresses):
-            self._open.append(Channel(next(self._next), self._credentials))
-            return self._open[-1]
+            return self._another()
         best = min(self._open, key=lambda each: (each.shunned_until > now, each.streams))
         if best.streams >= STREAMS_EACH and best.shunned_until <= now:
-            best = Channel(next(self._next), self._credentials)
-            self._open.append(best)
+            return self._another()
         return best
+
+    def _another(self) -> Channel:
+        self._open.append(Channel(next(self._next), self._credentials, self._token))
+        return self._open[-1]
 
     @property
     def streams(self) -> int:

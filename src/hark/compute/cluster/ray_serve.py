@@ -15,8 +15,11 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+import grpc
 from ray import serve
+from ray.serve.grpc_util import RayServegRPCContext
 
+from hark.compute.cluster import wire
 from hark.compute.cluster.host import Host
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
@@ -65,9 +68,18 @@ class Transcriber:
         )
         await self._compute.start(engine.spec.name)
         worker = f"{serve.get_replica_context().replica_id.unique_id} (process {os.getpid()})"
+        self._token = settings.compute_token.get_secret_value() if settings.compute_token else None
         self._host = Host(self._compute, engine.spec.name, worker)
 
-    async def Session(self, messages: AsyncIterator[bytes]) -> AsyncIterator[_Bytes]:  # noqa: N802  (as in wire.py)
+    async def Session(  # noqa: N802  (as in wire.py)
+        self, messages: AsyncIterator[bytes], grpc_context: RayServegRPCContext
+    ) -> AsyncIterator[_Bytes]:
+        if not wire.admits(self._token, grpc_context.invocation_metadata()):
+            grpc_context.set_code(grpc.StatusCode.UNAUTHENTICATED)
+            grpc_context.set_details(
+                "This worker has a token (HARK_COMPUTE_TOKEN), and the gateway showed another or none."
+            )
+            return
         async for answer in self._host.session(messages):
             yield _Bytes(answer)
 

@@ -11,6 +11,8 @@ it all until it has its answer, so a worker can be lost at any moment, and anoth
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from hmac import compare_digest
 from typing import Final, TypeAlias
 
 import msgspec
@@ -22,6 +24,8 @@ SERVICE: Final = "hark.v1.Transcriber"
 METHOD: Final = "Session"
 # What of a request tells Serve which application is meant.
 APPLICATION: Final = "application"
+# … and what shows that whoever asks may.
+AUTHORIZATION: Final = "authorization"
 # A worker that owes an answer says so often that it lives; one that has not for STALL_S does not (remote.py).
 ALIVE_EVERY_S: Final = 0.5
 # The most audio in one message.
@@ -125,6 +129,20 @@ def asked(message: bytes) -> ToWorker:
 def answered(message: bytes) -> ToGateway:
     """Raises msgspec.ValidationError or DecodeError for what no worker sends."""
     return _to_gateway.decode(message)
+
+
+def shown(token: str | None) -> tuple[tuple[str, str], ...]:
+    """The metadata of a stream by which a worker knows who may use it."""
+    return () if token is None else ((AUTHORIZATION, f"Bearer {token}"),)
+
+
+def admits(token: str | None, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
+    """Whether a worker with this token lets in who shows this."""
+    if token is None:
+        return True
+    expected = shown(token)[0][1].encode()
+    given = [value if isinstance(value, bytes) else value.encode() for name, value in metadata if name == AUTHORIZATION]
+    return len(given) == 1 and compare_digest(given[0], expected)
 
 
 def application(engine: str) -> str:
