@@ -19,8 +19,8 @@ def free_port():
 
 
 @contextmanager
-def session_at(url, key):
-    address = f"ws{url.removeprefix('http')}/v1/realtime?intent=transcription"
+def session_at(url, key, query="intent=transcription"):
+    address = f"ws{url.removeprefix('http')}/v1/realtime?{query}"
     headers = {"Authorization": f"Bearer {key}"}
     secure = ANYONE if address.startswith("wss:") else None
     with connect(address, ssl=secure, additional_headers=headers, compression=None) as talking:

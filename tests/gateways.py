@@ -22,13 +22,13 @@ OPTIONS = {
 }
 
 
-def started(folder, *flags, **variables):
+def started(folder, *flags, data=None, **variables):
     """The process, and the file with its log."""
     log = folder / "log"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HARK_")}
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [*PROGRAM, "serve", "--data-dir", folder / "data", *flags],
+            [*PROGRAM, "serve", "--data-dir", data or folder / "data", *flags],
             cwd=folder,
             env=kept | OPTIONS | variables,
             stdout=subprocess.PIPE,
@@ -42,9 +42,9 @@ def started(folder, *flags, **variables):
 class Gateways(Server):
     """Its supervisor, and the gateways under it."""
 
-    def __init__(self, folder, *flags, workers=2, **variables):
-        self._process, self._log = started(folder, "--workers", str(workers), *flags, **variables)
-        self.data = folder / "data"
+    def __init__(self, folder, *flags, workers=2, data=None, **variables):
+        self.data = data or folder / "data"
+        self._process, self._log = started(folder, "--workers", str(workers), *flags, data=self.data, **variables)
         self.pid = self._process.pid
         line = self._process.stdout.readline()
         if not (found := re.search(r"https?://\S+", line)):

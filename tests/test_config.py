@@ -51,7 +51,7 @@ def test_every_option_has_an_environment_variable(monkeypatch):
         "models_dir": "models", "data_dir": "data", "redis": "redis://a.example",
         "models_memory_mb": "900",
         "threads": "2", "workers": "2", "max_session_minutes": "5", "max_file_mb": "5", "max_file_minutes": "5",
-        "resume_seconds": "7", "drain_seconds": "3",
+        "node_address": "10.0.0.5:8000", "resume_seconds": "7", "drain_seconds": "3",
         "log_level": "debug", "log_format": "json",
         "tls_cert": "cert.pem", "tls_key": "key.pem", "tls_self_signed": "true", "webrtc_ports": "50000-50099",
         "webrtc_address": "203.0.113.5", "webrtc_stun": "stun:a.example", "webrtc_turn": "turn:a.example",
@@ -192,6 +192,12 @@ def test_a_token_that_no_header_holds_is_refused(token):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+@pytest.mark.parametrize("token", ["", "of the workers", "of-the-workers\n", "ünsendbar"])
+def test_a_token_that_no_header_holds_is_refused(token):
+    with pytest.raises(OperatorError, match="--compute-token"):
+        Settings(_env_file=None, compute_token=token).check()
+
+
 def test_this_machine_needs_no_key(host):
     Settings(host=host).check()
 

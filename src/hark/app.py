@@ -24,7 +24,7 @@ from hark.auth.places import store_at
 from hark.compute.cores import usable_cores
 from hark.compute.running import Running, compute_of
 from hark.config import Settings
-from hark.edge import addresses, bodies, door, guard, relay, requests, status, tls
+from hark.edge import addresses, bodies, door, guard, neighbours, relay, requests, status, tls
 from hark.edge.admission import Admission
 from hark.edge.calls import Calls, either
 from hark.edge.client_secrets import ClientSecrets
@@ -75,7 +75,7 @@ AUDIO_PATHS = ("/v1/audio", "/audio", "/openai/v1/audio", "/openai/deployments/{
 class Routed(Protocol):
     """What knows its own paths."""
 
-    def routes(self) -> Sequence[Route]: ...
+    def routes(self) -> Sequence[BaseRoute]: ...
 
 
 def routes(
@@ -216,6 +216,7 @@ class _House(Struct, frozen=True):
     calls: Calls
     drain: Drain
     journal: Journal | None
+    node: neighbours.Node | None
 
 
 def _wire(  # noqa: PLR0917
@@ -226,7 +227,8 @@ def _wire(  # noqa: PLR0917
     limits = Limits(store_at(keys.place), admission=admission, sessions=sessions, refused=metrics.sessions.refused)
     journal = journal_of(settings, gateway)
     lives = Lives(settings.resume_seconds, heard=journal is not None)
-    records = Records(settings.resume_seconds)
+    records, node = Records(settings.resume_seconds), neighbours.of(settings, keys.signing, gateway)
+    mint = node or gateway
     metrics.at_scrape(lambda: watched.look(compute.look, admission, limits, lives))
     # The journal comes first: it may withhold what the others see.
     begin: list[Begin] = [] if journal is None else [partial(Recorder, journal)]
@@ -243,7 +245,7 @@ def _wire(  # noqa: PLR0917
         any_origin=settings.allow_anonymous,
         session_model=settings.session_model,
         logs=EventLogs(settings.event_log and settings.event_log.expanduser()),
-        mint_id=gateway.new_id if gateway else new_id,
+        mint_id=mint.new_id if mint else new_id,
         witnesses=Witnesses(*begin),
         missed=metrics.sessions.packets,
     )
@@ -257,12 +259,14 @@ def _wire(  # noqa: PLR0917
     )
     if gateway is not None:
         gateway.drain = drain.set
-    transcripts = Transcripts(
-        keys, records, lives, journal.store if journal else None, any_origin=settings.allow_anonymous
-    )
-    others = drain, transcripts, Scrape(keys, metrics, settings.allow_anonymous, gateway, settings.workers)
+    kept = journal.store if journal else None
+    transcripts = Transcripts(keys, records, lives, kept, any_origin=settings.allow_anonymous)
+    scrape = Scrape(keys, metrics, settings.allow_anonymous, gateway, settings.workers)
+    others: tuple[Routed, ...] = (drain, transcripts, scrape, *([node] if node else []))
     lasting = _Lasting(keys, catalog, compute, calls, admission, others, lives)
-    return _House(Front(lasting.build(settings, catalog)), lasting, admission, limits, sessions, calls, drain, journal)
+    return _House(
+        Front(lasting.build(settings, catalog)), lasting, admission, limits, sessions, calls, drain, journal, node
+    )
 
 
 @contextlib.asynccontextmanager
@@ -289,10 +293,11 @@ async def running(
         if house.journal is not None:
             await asyncio.to_thread(house.journal.start)
         await compute.start(*catalog.engines())
-        whole = around(relay.between(house.app, gateway) if gateway else house.app, house.calls, watched)
+        whole = around(neighbours.within(house.app, gateway, house.node), house.calls, watched)
         server = Server(configured_as(whole, settings, certificate))
         serving = asyncio.create_task(server.serve(sockets=[]))
-        works = (house.admission.watch(), compute.keep_within_memory(), house.sessions.keep())
+        keeping = house.sessions.keep(), neighbours.keep(house.node), compute.keep_within_memory()
+        works = (house.admission.watch(), *keeping)
         beside = [asyncio.create_task(work) for work in works]
         try:
             while not server.started:
@@ -336,7 +341,7 @@ async def _join(gateway: Gateway, server: Server, house: _House) -> None:
     def how_many() -> int:
         return len(server.server_state.connections) + house.calls.how_many
 
-    await gateway.serve(server.adopt, lambda stream: relay.answer(house.app, stream), how_many)
+    await gateway.serve(server.adopt, lambda stream: relay.answer(house.app, relay.StreamLine(stream)), how_many)
 
 
 def check(settings: Settings, keys: Keys) -> tls.Certificate | None:
@@ -345,6 +350,7 @@ def check(settings: Settings, keys: Keys) -> tls.Certificate | None:
     settings.check(has_keys=keys.required)
     _check_session_model(settings.session_model)
     addresses.proxies(settings.forwarded_allow_ips)
+    neighbours.address_of(settings)
     return _certificate(settings)
 
 

@@ -163,6 +163,10 @@ class Settings(BaseSettings):
     )
     max_file_mb: int = Field(default=25, ge=1, description="Largest file that may be uploaded, in MiB.")
     max_file_minutes: int = Field(default=240, ge=1, description="Longest recording that may be uploaded.")
+    node_address: str | None = Field(
+        default=None,
+        description="HOST:PORT at which other nodes behind the same load balancer reach this server. Default: alone.",
+    )
     tls_cert: Path | None = Field(default=None, description="PEM file with a certificate, to serve https and wss.")
     tls_key: Path | None = Field(default=None, description="PEM file with the key of --tls-cert.")
     tls_self_signed: bool = Field(

@@ -58,6 +58,7 @@ def test_the_port_is_the_same_everywhere():
         said(DOCKERFILE, r"^EXPOSE (\d+)$"),
         said(DOCKERFILE, r"HARK_PORT=(\d+)"), said(FILES["health.py"], r"[\"'](\d{4})[\"']"),
         said(FILES["nginx.conf"], r"server 127\.0\.0\.1:(\d+)"), said(FILES["Caddyfile"], r"proxy 127\.0\.0\.1:(\d+)"),
+        said(FILES["haproxy.cfg"], r"server one 127\.0\.0\.1:(\d+)"), said(FILES["kubernetes.yaml"], r"POD_IP\):(\d+)"),
         CONTAINER["ports"][0]["containerPort"], KUBERNETES["Service"]["spec"]["ports"][0]["port"],
         *COMPOSE["ports"][0].split(":"),
     ]  # fmt: skip
@@ -129,7 +130,7 @@ def test_what_is_mounted_is_a_volume_and_what_is_read_is_mounted():
     volumes = {volume["name"]: volume for volume in POD["volumes"]}
     mounts = {mount["mountPath"]: mount for mount in CONTAINER["volumeMounts"]}
     assert {mount["name"] for mount in mounts.values()} == set(volumes)
-    environment = {each["name"]: each["value"] for each in CONTAINER["env"]}
+    environment = {each["name"]: each.get("value") for each in CONTAINER["env"]}
     folder, _, key = environment["HARK_API_KEY_FILE"].rpartition("/")
     secret = volumes[mounts[folder]["name"]]["secret"]["secretName"]
     command = r"create secret generic (\S+) --from-literal=([\w-]+)=.*--from-file=([\w-]+)$"

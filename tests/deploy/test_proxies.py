@@ -1,22 +1,26 @@
-"""deploy/nginx.conf and deploy/Caddyfile as they stand, but for ports and certificates, before a real server: what
-clients send and what they are told pass through."""
+"""deploy/nginx.conf, deploy/Caddyfile and deploy/haproxy.cfg as they stand, but for ports and certificates, before
+a real server: what clients send and what they are told pass through."""
 
+import asyncio
 import io
 import shutil
 import subprocess
 import time
 import wave
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
 
+from calling import Caller
 from deploying import ANYONE, free_port, session_at, words
 from documents import ROOT
-from hark.edge import tls
+from hark.auth.signing import SigningKeys
+from hark.edge import homes, tls
 from hark.models.files.pull import models_folder
 from serving import COMPLETED, PATIENCE_S, Server, base64, speech
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KEY = "sk-behind-a-proxy"
 MIB = 2**20
 
@@ -31,7 +35,7 @@ def changed(text, *changes):
 def nginx(folder, port, to, made):
     site = changed(
         (ROOT / "deploy" / "nginx.conf").read_text(),
-        ("127.0.0.1:8000", to),
+        ("server 127.0.0.1:8000;", "".join(f"server {each};" for each in to)),
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("/etc/letsencrypt/live/speech.example.org/fullchain.pem", str(made.chain)),
         ("/etc/letsencrypt/live/speech.example.org/privkey.pem", str(made.key)),
@@ -46,21 +50,39 @@ def nginx(folder, port, to, made):
 def caddy(folder, port, to, made):
     site = changed(
         (ROOT / "deploy" / "Caddyfile").read_text(),
-        ("127.0.0.1:8000", to),
+        ("127.0.0.1:8000", " ".join(to)),
         ("speech.example.org {", f"https://127.0.0.1:{port} {{\n\tbind 127.0.0.1\n\ttls {made.chain} {made.key}"),
     )
     (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + site)
     return ["caddy", "run", "--adapter", "caddyfile", "--config", folder / "Caddyfile"]
 
 
+def haproxy(folder, port, to, made):
+    both = folder / "both.pem"
+    both.write_bytes(made.chain.read_bytes() + made.key.read_bytes())
+    site = changed(
+        (ROOT / "deploy" / "haproxy.cfg").read_text(),
+        ("server one 127.0.0.1:8000", "\n    ".join(f"server n{n} {each}" for n, each in enumerate(to))),
+        ("bind :443 ssl crt /etc/haproxy/speech.example.org.pem", f"bind 127.0.0.1:{port} ssl crt {both}"),
+        ("maxconn 20000", "maxconn 100"),
+    )
+    (folder / "haproxy.cfg").write_text(site)
+    return ["haproxy", "-db", "-f", folder / "haproxy.cfg"]
+
+
+def skip_without(make):
+    if not shutil.which(make.__name__, path=PATH):
+        pytest.skip("it is not installed")
+
+
 @contextmanager
-def proxying(make, folder, url):
+def proxying(make, folder, *urls):
     made = tls.Certificate(folder / "chain.pem", folder / "key.pem")
     tls._make(made, list(tls.NAMES))
     port = free_port()
     process = subprocess.Popen(
-        make(folder, port, url.removeprefix("http://"), made), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={"HOME": str(folder), "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        make(folder, port, [url.removeprefix("http://") for url in urls], made),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"HOME": str(folder), "PATH": PATH},
     )  # fmt: skip
     try:
         deadline = time.monotonic() + PATIENCE_S
@@ -89,11 +111,10 @@ def server(tmp_path_factory):
     made.stop()
 
 
-@pytest.fixture(scope="module", params=[nginx, caddy], ids=lambda make: make.__name__)
+@pytest.fixture(scope="module", params=[nginx, caddy, haproxy], ids=lambda make: make.__name__)
 def proxy(request, server, tmp_path_factory):
     """The address of a proxy before the server."""
-    if not shutil.which(request.param.__name__, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"):
-        pytest.skip("it is not installed")
+    skip_without(request.param)
     with proxying(request.param, tmp_path_factory.mktemp("proxy"), server.url) as url:
         yield url
 
@@ -186,3 +207,76 @@ def test_a_client_that_goes_away_ends_its_session(proxy):
                 return
         assert time.monotonic() < deadline, "sessions are left behind"
         time.sleep(0.05)
+
+
+# ---- several nodes -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="module")
+def nodes(data):
+    made = []
+    for port in (free_port(), free_port()):
+        address = f"127.0.0.1:{port}"
+        made.append(
+            Server(api_key=KEY, port=port, node_address=address, data_dir=data, forwarded_allow_ips="127.0.0.1")
+        )
+    yield made
+    for each in made:
+        each.stop()
+
+
+@pytest.fixture(params=[nginx, caddy, haproxy], ids=lambda make: make.__name__)
+def balancer(request, nodes, tmp_path):
+    """The address of a load balancer before both."""
+    skip_without(request.param)
+    with proxying(request.param, tmp_path, *(each.url for each in nodes)) as url:
+        yield url
+
+
+def test_behind_a_balancer_all_that_belongs_to_a_session_finds_its_node(balancer, nodes, data):
+    signing = SigningKeys(data)
+    bearer = {"Authorization": f"Bearer {KEY}"}
+
+    def answers(path, method="GET"):
+        """Of both nodes, as a rule: they take turns."""
+        return [httpx.request(method, balancer + path, headers=bearer, verify=ANYONE, timeout=60) for _ in range(4)]
+
+    with ExitStack() as stack:
+        wires = [stack.enter_context(session(balancer)) for _ in range(6)]
+        ids = [wire.receive()["session"]["id"] for wire in wires]
+        at = [str(homes.unseal(each, signing.to_verify()).address) for each in ids]
+        assert {url: at.count(url) for url in at} == {each.url: 3 for each in nodes}, "by least connections"
+        for wire in wires:
+            assert wire.hear("alpha") == "alpha"
+            wire.socket.socket.close()
+        for session_id in ids:
+            assert [answer.status_code for answer in answers(f"/v1/realtime/sessions/{session_id}/transcript")] == [
+                200
+            ] * 4
+            with session_at(balancer, KEY, f"resume={session_id}") as wire:
+                assert wire.receive()["session"]["id"] == session_id
+                assert wire.hear("bravo") == "bravo"
+                wire.send("session.close")
+                wire.ending()
+
+    async def call():
+        async with Caller(balancer) as caller:
+            await caller.call(headers=bearer)
+            await caller.receive()
+            call_id = caller.location.rpartition("/")[2]
+            return await asyncio.to_thread(beside, call_id)
+
+    def beside(call_id):
+        for _ in range(4):
+            with session_at(balancer, KEY, f"call_id={call_id}") as wire:
+                assert wire.receive()["type"] == "session.created"
+        return [answer.status_code for answer in answers(f"/v1/realtime/calls/{call_id}/hangup", "POST")]
+
+    for _ in range(2):
+        assert asyncio.run(asyncio.wait_for(call(), 2 * PATIENCE_S)) == [200, 404, 404, 404]
+    assert {answer.status_code for answer in answers("/relay")} == {404}

@@ -13,6 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from hark import app
 from hark.app import REALTIME_PATHS
+from hark.edge import neighbours
 from serving import Server
 
 KEY = "sk-nobody-knows-this-one"
@@ -46,7 +47,10 @@ PUBLIC_PAGES = {
 }
 # A plain request to the WebSocket's URL is told to upgrade, and an offer to call there is not public.
 PUBLIC_EXPLANATIONS = {path + slash for path in REALTIME_PATHS for slash in ("", "/")}
-PUBLIC_SOCKETS = {"/{path:path}": "which URL would be right"}
+PUBLIC_SOCKETS = {
+    "/{path:path}": "which URL would be right",
+    neighbours.PATH: "the same, to all but nodes of this installation (tests/edge/test_neighbours.py)",
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +60,14 @@ def walked(tmp_path_factory):
     original = app.routes
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(app, "routes", lambda *given: found.extend(original(*given)) or found)
-        server = Server(api_key=KEY, upstream_key=UPSTREAM_KEY, webrtc_turn_password="turn-" + KEY, data_dir=folder)
-    server.secrets = (KEY, UPSTREAM_KEY, str(folder), str(folder.parent))
+        server = Server(
+            api_key=KEY,
+            upstream_key=UPSTREAM_KEY,
+            webrtc_turn_password="turn-" + KEY,
+            data_dir=folder,
+            node_address="192.0.2.9:8000",
+        )
+    server.secrets = (KEY, UPSTREAM_KEY, str(folder), str(folder.parent), "192.0.2.9")
     yield server, found
     server.stop()
 
@@ -107,6 +117,7 @@ def test_every_websocket_refuses_who_has_no_credential(walked):
     server, routes = walked
     sockets = [route.path for route in routes if isinstance(route, WebSocketRoute)]
     assert len(sockets) > len(REALTIME_PATHS)
+    assert set(sockets) >= PUBLIC_SOCKETS.keys()
     for path in sockets:
         for query in ("", "?call_id=rtc_x", "?model=gpt-realtime&access_token=wrong", f"?key={KEY}"):
             for options in ({}, {"subprotocols": ["realtime", "openai-insecure-api-key.wrong"]}):

@@ -68,7 +68,7 @@ def ended():
 @pytest.fixture
 def client(ended):
     there = application("there", ended)
-    with serving(lambda stream: relay.answer(there, stream)) as made:
+    with serving(lambda stream: relay.answer(there, relay.StreamLine(stream))) as made:
         yield made
 
 
@@ -138,7 +138,7 @@ def test_one_that_dies_closes_the_websocket_beside_its_call(ended):
     there, greeted = application("there", ended), threading.Event()
 
     async def dying(stream):
-        serving = asyncio.create_task(relay.answer(there, stream))
+        serving = asyncio.create_task(relay.answer(there, relay.StreamLine(stream)))
         await asyncio.to_thread(greeted.wait, 20)
         stream[1].transport.abort()
         await serving

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct, structs
 
 from hark.auth import secrets
-from hark.auth.places import Place, signing_at, store_at
+from hark.auth.places import Place, Signing, signing_at, store_at
 from hark.auth.principal import ANONYMOUS, OWN_KEY, Principal, mask
 from hark.auth.secrets import NO_PARENT, PARENT_BYTES, Secret, Signed
 from hark.auth.store import StoredKey
@@ -52,6 +52,11 @@ class Keys:
     def required_at_once(self) -> bool:
         """The same, and waits for nobody: for the event loop."""
         return self._is_required(patience_s=0.0)
+
+    @property
+    def signing(self) -> Signing:
+        """What signs client secrets."""
+        return self._signing
 
     def _is_required(self, **patience_s: float) -> bool:
         if not self._required and self._store.has_keys(**patience_s):

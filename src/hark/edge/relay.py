@@ -1,8 +1,9 @@
 """Requests about a call or a session that another gateway has: passed on to it, whole, its answer passed back.
 
-What goes over the stream between the two is what goes between a server and an application (ASGI): the scope, then
-messages either way, each as 4 bytes of length and msgpack. So a WebSocket beside a call and the POST that hangs it up
-take the same way, and the gateway that has the call sees the client's own credentials, dialect and close codes.
+What goes over the line between the two is what goes between a server and an application (ASGI): the scope, then
+messages either way, in msgpack. So a WebSocket beside a call and the POST that hangs it up take the same way, and the
+gateway that has the call sees the client's own credentials, dialect and close codes. Between processes of one machine
+the line is a stream, and 4 bytes of length stand before each message; between nodes see neighbours.py.
 
 Rule: the gateway that has it judges; this one looks at the id alone. Where there is no such gateway, or it ends before
 it has answered, this one answers, and its answer is that there is no such call or session.
@@ -13,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final, Protocol, TypeVar
 
 from msgspec import msgpack
 from starlette.requests import HTTPConnection
@@ -34,20 +35,33 @@ _TRAVELS: Final = (
 )  # fmt: skip
 
 
-class _Line:
-    """One end of the stream."""
+T = TypeVar("T")
+
+
+class Line(Protocol):
+    """One end of it."""
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Raises OSError when the other side is gone."""
+
+    async def receive(self) -> MutableMapping[str, Any] | None:
+        """None at the end."""
+
+    def close(self) -> None: ...
+
+
+class StreamLine:
+    """Over a stream."""
 
     def __init__(self, stream: Stream) -> None:
         self._reader, self._writer = stream
 
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Raises OSError when the other side is gone."""
         body = msgpack.encode(message)
         self._writer.write(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
         await self._writer.drain()
 
     async def receive(self) -> MutableMapping[str, Any] | None:
-        """None at the end."""
         try:
             size = int.from_bytes(await self._reader.readexactly(_LENGTH_BYTES), "big")
             return msgpack.decode(await self._reader.readexactly(size), type=dict[str, Any])
@@ -61,14 +75,32 @@ class _Line:
 def between(app: ASGIApp, gateway: Gateway) -> ASGIApp:
     """`app`, but for requests about what other gateways have."""
 
+    async def owner(owned_id: str) -> int | None:
+        return gateway.owner(owned_id)
+
+    return passing(app, owner, lambda index: reach(gateway, index))
+
+
+async def reach(gateway: Gateway, index: int) -> Line:
+    """To the gateway of this index."""
+    return StreamLine(await gateway.reach(index))
+
+
+def passing(
+    app: ASGIApp, owner: Callable[[str], Awaitable[T | None]], reach: Callable[[T], Awaitable[Line]]
+) -> ASGIApp:
+    """`app`, but for requests about what somebody else has: `owner` says who by the id of a call or session, None if
+    that is here, and `reach` gives a line to there, which is at its end where nobody is."""
+
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        owner = gateway.owner(_owned_id(scope))
-        if owner is None:
+        owned_id = owned(scope)
+        there = await owner(owned_id) if owned_id else None
+        if there is None:
             await app(scope, receive, send)
             return
         asked = _Asked(receive)
         try:
-            if not await _pass_on(await gateway.reach(owner), scope, asked, send):
+            if not await _pass_on(await reach(there), scope, asked, send):
                 await app(scope, asked.again, send)
         finally:
             asked.stop()
@@ -76,9 +108,8 @@ def between(app: ASGIApp, gateway: Gateway) -> ASGIApp:
     return serve
 
 
-async def answer(app: ASGIApp, stream: Stream) -> None:
+async def answer(app: ASGIApp, line: Line) -> None:
     """Let `app` answer what another gateway passes on."""
-    line = _Line(stream)
     try:
         scope = await line.receive()
         if scope is None:
@@ -98,7 +129,7 @@ async def answer(app: ASGIApp, stream: Stream) -> None:
 async def fetch(stream: Stream, scope: Scope) -> bytes | None:
     """What another gateway answers to a request without a body, to the end; None unless it is 200 and whole. Raises
     OSError if the other side goes away meanwhile."""
-    line, body, status = _Line(stream), bytearray(), 0
+    line, body, status = StreamLine(stream), bytearray(), 0
     try:
         await line.send({name: scope[name] for name in _TRAVELS if name in scope})
         while (message := await line.receive()) is not None:
@@ -145,9 +176,8 @@ class _Asked:
         return message
 
 
-async def _pass_on(stream: Stream, scope: Scope, asked: _Asked, send: Send) -> bool:
-    """Whether the other gateway has answered."""
-    line = _Line(stream)
+async def _pass_on(line: Line, scope: Scope, asked: _Asked, send: Send) -> bool:
+    """Whether the other side has answered."""
 
     async def ask() -> None:
         await line.send({name: scope[name] for name in _TRAVELS if name in scope})
@@ -176,7 +206,7 @@ async def _pass_on(stream: Stream, scope: Scope, asked: _Asked, send: Send) -> b
     return True
 
 
-def _owned_id(scope: Scope) -> str:
+def owned(scope: Scope) -> str:
     """The call or session that a request is about, "" if about none."""
     if scope["type"] == "websocket":
         query = HTTPConnection(scope).query_params
