@@ -14,7 +14,8 @@ from websockets.sync.server import serve as serve_websockets
 
 from calling import Caller
 from deploying import ANYONE, free_port, session_at
-from hark.auth.signing import SigningKeys, rotate
+from hark.auth.places import rotate
+from hark.auth.signing import SigningKeys
 from hark.edge import homes, neighbours, tls
 from hark.edge.homes import Address, Home
 from serving import COMPLETED, PATIENCE_S, Server, speech
