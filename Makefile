@@ -146,10 +146,13 @@ soak: dev  ## sessions of random life, and what they lose or leave: make soak [M
 bench-page: $(VENV)/.base  ## write the tables of docs/performance.md from a run: make bench-page JSON=file
 	$(BIN)/python -m hark.bench.page docs/performance.md $(JSON)
 
+fleet: $(VENV)/.base  ## the plan of docs/scaling.md and a simulated day of it, a quarter of an hour: make fleet [JSON=file] [FROM=file]
+	$(BIN)/python benchmarks/fleet.py page docs/scaling.md $(if $(JSON),--json $(JSON)) $(if $(FROM),--from $(FROM))
+
 api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protocol/ and the engines' own words
 	$(BIN)/python -c "from pathlib import Path; from hark.models import catalog, honours; from hark.protocol.api_page import page; Path('docs/api.md').write_text(page(honours.section(catalog.installed())), 'utf-8')"
 
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 
-.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-workers test-ray test-deploy format lock accuracy denoise turns bench soak bench-page api-table clean fuzz
+.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-workers test-ray test-deploy format lock accuracy denoise turns bench soak bench-page fleet api-table clean fuzz
