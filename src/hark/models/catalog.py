@@ -98,8 +98,11 @@ def configured(models: dict[str, Model], settings: Settings, folder: Path | None
 
 
 def elsewhere(models: dict[str, Model], engines: Collection[str]) -> dict[str, Model]:
-    """The same with these engines alone, which other machines run: nothing of them has to be here."""
+    """The same with these engines alone, which other machines run: nothing of them has to be here. All of them where
+    one is not known, for whoever tells of it."""
     wanted = {name.casefold() for name in engines}
+    if wanted - {name.casefold() for name in models}:
+        return models
     bare = {"files": (), "modules": (), "install": None}
     return {
         name: structs.replace(model, spec=structs.replace(model.spec, **bare), configure=None)
