@@ -27,7 +27,8 @@ def test_what_is_understood(compute, found):
 @pytest.mark.parametrize(
     "compute",
     ["", "ray", "ray://", "ray://,", "ray://one,,two", "http://head:9000", "ray://head:0", "ray://head:x", "ray://:9000",
-     "ray://head:65536", "ray://fd00::7", "ray://user@head", "ray://head/path", "ray://head:9000?x=1", "ray://two words"],
+     "ray://head:65536", "ray://fd00::7", "ray://user@head", "ray://head/path", "ray://head:9000?x=1",
+     "ray://two words"],
 )  # fmt: skip
 def test_what_is_not_is_told_with_what_would_be(compute):
     with pytest.raises(OperatorError, match=r"expected local, or ray://HOST:PORT") as refused:
