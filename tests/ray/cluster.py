@@ -182,7 +182,8 @@ class Cluster:
         return [one for one in self.replicas(application) if one.state == "RUNNING"]
 
     def wait_until_healthy(self, *, within=120):
-        """Until every application runs, all nodes are there, and each worker's HAProxy lets a stream through."""
+        """Until every application runs, all nodes are there, and the HAProxy of each worker that has a replica knows
+        all of them. Serve runs none where there is no replica."""
         wanted = sum(one.get("num_replicas", 1) for app in self._config["applications"] for one in app["deployments"])
 
         def healthy():
@@ -197,7 +198,11 @@ class Cluster:
                 and [one["state"] for one in replicas] == ["RUNNING"] * wanted
                 and all(proxy["status"] == "HEALTHY" for proxy in details["proxies"].values())
                 and len(self.nodes()) == 1 + len(self.workers)
-                and all(self.servers(worker) == {"UP": wanted} for worker in self.workers)
+                and all(
+                    self.servers(worker) == {"UP": wanted}
+                    for worker in self.workers
+                    if not {one["pid"] for one in replicas}.isdisjoint(worker.pids())
+                )
             )
 
         def settled():

@@ -50,7 +50,12 @@ def until_input_ends():
 
 def main():
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; who started this ends it
+    for name in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # of a whole group, say; what is kept is not left behind
+        signal.signal(name, lambda *_: end_all())
     first = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     threading.Thread(target=until_input_ends, daemon=True).start()
     while True:

@@ -148,15 +148,22 @@ def test_stopping_leaves_no_process_and_no_file(make_cluster):
     assert not cluster.folder.exists()
 
 
-def test_what_a_killed_test_started_ends_with_it():
-    orphaning = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+@pytest.mark.parametrize("whom", ["the test", "the test's group"])
+def test_what_a_killed_test_started_ends_with_it(whom):
+    orphan = "[sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True"
+    orphaning = f"import subprocess, sys; subprocess.Popen({orphan})"
     keeper = [sys.executable, str(Path(__file__).with_name("keeper.py")), sys.executable, "-c", orphaning]
     script = f"import subprocess, time; print(subprocess.Popen({keeper}, stdin=subprocess.PIPE).pid, flush=True)"
-    test = subprocess.Popen([sys.executable, "-c", f"{script}; time.sleep(600)"], stdout=subprocess.PIPE, text=True)
+    test = subprocess.Popen(
+        [sys.executable, "-c", f"{script}; time.sleep(600)"], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     kept = int(test.stdout.readline())
     until("orphan", lambda: any(b"import time; time.sleep(600)" in argv(pid) for pid in descendants(kept)))
     orphans = descendants(kept)
-    os.kill(test.pid, signal.SIGKILL)
+    if whom == "the test":
+        os.kill(test.pid, signal.SIGKILL)
+    else:
+        os.killpg(test.pid, signal.SIGTERM)
     test.wait()
     until("end of the orphans", lambda: not any(map(argv, (kept, *orphans))))
     test.stdout.close()
