@@ -44,7 +44,7 @@ def test_every_variable_is_an_option(name):
 @pytest.mark.parametrize("name", [*FILES, "docs/operations.md"])
 def test_every_command_is_one_and_has_its_flags(name):
     text = FILES.get(name, GUIDE).replace("\\\n", " ")
-    for path, flags in re.findall(r"\bhark (serve|pull|doctor|bench|models|keys \w+)\b([^\n`;&|#]*)", text):
+    for path, flags in re.findall(r"\bhark (serve|pull|doctor|bench|models|keys \w+|ray \w+)\b([^\n`;&|#]*)", text):
         group = app
         for word in path.split():
             group = group[word]

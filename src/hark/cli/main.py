@@ -21,6 +21,7 @@ from hark.cli.journal import journal_app
 from hark.cli.keys import keys_app
 from hark.cli.models import models_command
 from hark.cli.pull import pull_command
+from hark.cli.ray import ray_app
 from hark.cli.serve import serve_command
 from hark.cli.transcribe import transcribe_command
 from hark.config import Settings
@@ -78,6 +79,7 @@ app.command(pull_command, name="pull")
 app.command(models_command, name="models")
 app.command(keys_app)
 app.command(journal_app)
+app.command(ray_app)
 app.command(doctor_command, name="doctor")
 app.command(bench_command, name="bench")
 

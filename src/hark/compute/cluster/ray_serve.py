@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any
 
 import grpc
 from ray import serve
@@ -21,6 +21,7 @@ from ray.serve.grpc_util import RayServegRPCContext
 
 from hark.compute.cluster import wire
 from hark.compute.cluster.host import Host
+from hark.compute.cluster.serving import DEPLOYMENT
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
 from hark.errors import OperatorError
@@ -30,8 +31,6 @@ from hark.models.files.pull import missing, models_folder, pull
 from hark.telemetry import logs
 
 log = logging.getLogger("hark.compute")
-
-DEPLOYMENT: Final = "Transcriber"
 
 
 class _Bytes:
