@@ -21,6 +21,7 @@ from fleet_inputs import EARLY_S, Inputs
 from fleet_session import Counts, Gateway, Session
 from fleet_talk import Talk, arrivals
 from fleet_worker import ENDED, PAUSED, Clock, Turn
+from hark.compute.cluster.feed import GREETINGS
 
 WARM_UP_S = 20.0  # of a window, before its turns count
 AGAIN_S = 10.0  # Retry-After of a refusal
@@ -293,8 +294,10 @@ class Cell:
         """The stall timer, which matters only where nothing answers; the patience is that of cluster/feed.py."""
         worker = session.replica
         if worker is not None and worker.frozen:
-            least = self.inputs.stall_s if session.greeted else self.inputs.greeting_s
-            patience = least * 2 ** max(0, session.stalls - 1)
+            if session.greeted:
+                patience = self.inputs.stall_s * 2.0 ** max(0, session.stalls - 1)
+            else:
+                patience = self.inputs.greeting_s * 2.0 ** max(0, session.stalls - GREETINGS)
             self.clock.at(self.clock.now + patience, self._stalled, (session, session.opened))
 
     def _stalled(self, what: tuple[Session, int]) -> None:

@@ -20,6 +20,8 @@ from fleet_plan import plan
 from fleet_talk import HOUR, Talk, arrivals, early, level, partials
 from fleet_worker import ENDED, GROWING, PAUSED, Clock, Replica, Turn
 from hark.compute.batching import Limits, Queue
+from hark.compute.cluster import feed, remote
+from hark.config import Settings
 from hark.core.work import SAMPLE_RATE, Transcribe, Urgency
 from hark.errors import CallerError, OperatorError
 
@@ -295,3 +297,11 @@ def test_the_command_plays_a_part_of_a_day(tmp_path):
     assert run["sessions"] == 200
     assert run["turns"] > 1_000
     assert run["counts"]["failed"] == 0
+
+
+def test_the_patience_is_that_of_the_gateways():
+    inputs = load()
+    assert (inputs.stall_s, inputs.greeting_s) == (feed.STALL_S, feed.GREETING_S)
+    assert inputs.held_s == remote.HELD_S
+    assert inputs.given_up_s == feed.GIVEN_UP_S
+    assert inputs.rotation_s == Settings(_env_file=None).compute_rotate_seconds
