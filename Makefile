@@ -143,6 +143,10 @@ bench: dev $(PEERS)  ## latency and capacity beside other software, a quarter of
 soak: dev  ## sessions of random life, and what they lose or leave: make soak [MINUTES=30] [SESSIONS=50] [DIR=path] [JSON=file] [ARGS="--workers 2"]
 	$(BIN)/python benchmarks/soak.py $(DIR) --minutes $(or $(MINUTES),30) --sessions $(or $(SESSIONS),50) --faults $(if $(JSON),--json $(JSON)) $(ARGS)
 
+bench-ray: dev .clients/ray/.made  ## what Ray costs, into docs/scaling.md, ten minutes (Linux; as test-ray): make bench-ray [DIR=path] [JSON=file]
+	@tests/ray/need-redis
+	$(BIN)/python benchmarks/ray_cost.py $(DIR) --write $(if $(JSON),--json $(JSON))
+
 bench-page: $(VENV)/.base  ## write the tables of docs/performance.md from a run: make bench-page JSON=file
 	$(BIN)/python -m hark.bench.page docs/performance.md $(JSON)
 
@@ -155,4 +159,4 @@ api-table: $(VENV)/.base  ## write docs/api.md from the rows in src/hark/protoco
 clean:  ## remove what make made here (pulled models stay in the user's cache)
 	rm -rf $(VENV) .clients $(NODE)/node_modules $(LIVEKIT)/node_modules $(AXE)/node_modules .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 
-.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-workers test-ray test-deploy format lock accuracy denoise turns bench soak bench-page fleet api-table clean fuzz
+.PHONY: help install run dev check audit-code audit test test-clients test-browser test-faults test-workers test-ray test-deploy format lock accuracy denoise turns bench soak bench-ray bench-page fleet api-table clean fuzz
