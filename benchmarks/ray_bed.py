@@ -30,6 +30,8 @@ SCRIPTED: Final = "scripted"
 # Of a server whose model answers at once.
 SCRIPTED_ENV: Final = {"HARK_MODEL": SCRIPTED, "HARK_VOICE_MODEL": "scripted-vad", "HARK_TURN_MODEL": "none"}
 REAL_ENV: Final = {"HARK_MODEL": REAL}
+# Ray starts workers at nice 15, so whatever else wants a core goes first: gateways beside them, and other programs.
+EVEN: Final = {"RAY_worker_niceness": "0"}
 MOST: Final = 3  # replicas of the real model at once
 SERVICER: Final = "hark.compute.cluster.service.add_transcriber_to_server"
 REPLICA: Final = b"ray::ServeReplica"
@@ -43,7 +45,7 @@ def cluster() -> Cluster:
         workers=1,
         slots=MOST + 1,
         paths=[HARNESS, ROOT / "src"],
-        variables={"HARK_MODELS_DIR": str(models_folder(None))},
+        variables={"HARK_MODELS_DIR": str(models_folder(None)), **EVEN},
     )
 
 
@@ -122,11 +124,13 @@ def rates(used: Spent, audio_s: float) -> dict[str, float]:
     return milliseconds | cores | whole
 
 
-def limited_by(row: dict[str, float], threads: int, cores: int) -> str:
+def limited_by(row: dict[str, float], threads: int, gateways: int, cores: int) -> str:
     """What a level had little left of."""
     found = []
     if row["workers_cores"] >= 0.85 * threads:
         found.append("the workers' threads")
+    if row["gateways_cores"] >= 0.85 * gateways:
+        found.append("the gateways' threads")
     if row["busy_cores"] >= 0.85 * cores:
         found.append("the machine's cores")
     return " and ".join(found) or "neither cores nor threads: turns that end together"

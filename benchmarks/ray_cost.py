@@ -51,6 +51,8 @@ SENDING: Final = Sending(silence_ms=300)
 SILENCES: Final = (500, 200)
 OTHERS: Final = 20  # who talk while one session is timed
 MOST: Final = 2048
+STEP: Final = 1.3
+GATEWAYS: Final = 2
 Figures = dict[str, Any]
 console = Console(stderr=True, highlight=False)
 
@@ -59,10 +61,10 @@ class Size(Struct, frozen=True):
     """How much is measured. Seconds."""
 
     pairs: int = 104
-    loaded: int = 56
-    stops_s: float = 24.0
-    level_s: float = 18.0
-    start: int = 96
+    loaded: int = 48
+    stops_s: float = 16.0
+    level_s: float = 14.0
+    start: int = 112
     precision: float = 0.12
 
 
@@ -70,8 +72,8 @@ SHORT: Final = Size(pairs=16, loaded=8, stops_s=12.0, level_s=12.0, start=24, pr
 
 
 class Near:
-    """A Ramp (hark.bench.ramp) that begins near the answer: by half as many more or fewer until it lies between two,
-    then by halves of the gap."""
+    """A Ramp (hark.bench.ramp) that begins near the answer: by the factor STEP until it lies between two numbers, then by
+    halves of the gap."""
 
     def __init__(self, start: int, precision: float) -> None:
         self.best = 0
@@ -81,9 +83,9 @@ class Near:
 
     def next(self) -> int | None:
         if self._too_many is None:
-            return None if self.best >= MOST else min(MOST, round(1.4 * self.best) or self._start)
+            return None if self.best >= MOST else min(MOST, round(STEP * self.best) or self._start)
         if self.best == 0:
-            return round(self._too_many / 1.4) if self._too_many > 1 else None
+            return int(self._too_many / STEP) if self._too_many > 1 else None
         gap = self._too_many - self.best
         return None if gap <= max(1, self.best * self._precision) else self.best + gap // 2
 
@@ -165,7 +167,7 @@ async def capacity(bench: Bench) -> None:
         else:
             bench.bed.scale(replicas)
             bench.bed.wait_until_healthy()
-        two = ("--workers", "2", "--compute", ray_bed.address(bench.bed))
+        two = ("--workers", str(GATEWAYS), "--compute", ray_bed.address(bench.bed))
         async with serving(*two, environment=REAL_ENV) as running:
             rows["ray"].append(await _most(bench, running, f"{replicas} replicas", replicas, guess, ray=True))
         async with serving("--threads", str(replicas), environment=REAL_ENV) as running:
@@ -206,7 +208,7 @@ async def _most(bench: Bench, running: Running, name: str, threads: int, start: 
     if best := [each for each in levels if each["carried"] and each["sessions"] == ramp.best]:
         row["final_ms"] = best[-1]["final_ms"]
         row["cpu"] = best[-1]["cpu"]
-        row["limit"] = ray_bed.limited_by(row["cpu"], threads, usable_cores())
+        row["limit"] = ray_bed.limited_by(row["cpu"], threads, GATEWAYS if ray else 1, usable_cores())
     return row
 
 

@@ -33,7 +33,8 @@ VOICED: Final = SAMPLE_RATE // 2  # an utterance in which less is said is left o
 WARM: Final = 8
 PATIENCE_S: Final = 30.0
 BREATH_S: Final = 0.15  # between utterances beside others, whose batches each is to find in another state
-SETTLED_S: Final = 4.0  # until the others have turns that end
+SETTLED_S: Final = 2.5  # until the others have turns that end
+TALKERS: Final = 8  # where people are played in real time, one server after the other
 NAMES: Final = ("embedded", "ray")
 Figures = dict[str, Any]
 
@@ -105,12 +106,12 @@ async def beside(embedded: Running, ray: Running, said: Sequence[Audio], stock: 
 
 
 async def stops(embedded: Running, ray: Running, clips: list[Clip], silence_ms: int, seconds: float) -> Waits:
-    """speech_stopped → completed, of a few who talk in real time: with the early finish, what people wait for."""
+    """speech_stopped → completed, of TALKERS who talk in real time: with the early finish, what people wait for."""
     sending = Sending(silence_ms=silence_ms)
     heard: list[dict[tuple[int, float], float]] = []
     for running in (embedded, ray):
         target = Target(running.url, OpenAI, sending, running.api_key)
-        played = await play(target, Stock(clips, target), Plan(seconds), 4)
+        played = await play(target, Stock(clips, target), Plan(seconds), TALKERS)
         heard.append(
             {
                 (number, item.end_s): item.done - item.stopped

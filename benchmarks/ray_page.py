@@ -51,7 +51,7 @@ def _latency(rows: Figures, others: int) -> Iterator[str]:
         "real_loaded": f"the same while {others} others talk",
     }
     stopped = {
-        key: f"`server_vad` with {key.rpartition('_')[2]} ms: `speech_stopped` → `completed`, four talk"
+        key: f"`server_vad` with {key.rpartition('_')[2]} ms: `speech_stopped` → `completed`, eight talk"
         for key in rows
         if key.startswith("stopped_")
     }
