@@ -72,8 +72,8 @@ SHORT: Final = Size(pairs=16, loaded=8, stops_s=12.0, level_s=12.0, start=24, pr
 
 
 class Near:
-    """A Ramp (hark.bench.ramp) that begins near the answer: by the factor STEP until it lies between two numbers, then by
-    halves of the gap."""
+    """A Ramp (hark.bench.ramp) that begins near the answer: by the factor STEP until it lies between two numbers, then
+    by halves of the gap."""
 
     def __init__(self, start: int, precision: float) -> None:
         self.best = 0
