@@ -53,6 +53,7 @@ OTHERS: Final = 20  # who talk while one session is timed
 MOST: Final = 2048
 STEP: Final = 1.3
 GATEWAYS: Final = 2
+DISTURBED: Final = 0.3  # cores that programs of others took while a level was played
 Figures = dict[str, Any]
 console = Console(stderr=True, highlight=False)
 
@@ -61,8 +62,8 @@ class Size(Struct, frozen=True):
     """How much is measured. Seconds."""
 
     pairs: int = 104
-    loaded: int = 48
-    stops_s: float = 16.0
+    loaded: int = 40
+    stops_s: float = 14.0
     level_s: float = 14.0
     start: int = 112
     precision: float = 0.12
@@ -238,8 +239,14 @@ def main() -> None:
     if options.json:
         _save(options.json, report)
     print("\n".join(ray_page.lines(report)))
+    if busy := [row for rows in report.get("capacity", {}).values() for row in rows if _disturbed(row)]:
+        console.print(f"{len(busy)} of the rows above mean nothing: other programs took more than {DISTURBED} cores.")
     if options.write:
         ray_page.write(report)
+
+
+def _disturbed(row: Figures) -> bool:
+    return any(level["cpu"]["others_cores"] > DISTURBED for level in row["levels"])
 
 
 def _save(file: Path, report: Figures) -> None:

@@ -41,7 +41,7 @@ def lines(report: Figures) -> Iterator[str]:
 def _latency(rows: Figures, others: int) -> Iterator[str]:
     yield from (
         "",
-        "| until the final result, p50 / p95 in ms | of | embedded | one worker on Ray | Ray adds |",
+        "| until the final result, p50 / p95 in ms | of | embedded | one worker on Ray | Ray adds, pair by pair |",
         "|---|---:|---:|---:|---:|",
     )
     names = {
