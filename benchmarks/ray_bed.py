@@ -30,8 +30,6 @@ SCRIPTED: Final = "scripted"
 # Of a server whose model answers at once.
 SCRIPTED_ENV: Final = {"HARK_MODEL": SCRIPTED, "HARK_VOICE_MODEL": "scripted-vad", "HARK_TURN_MODEL": "none"}
 REAL_ENV: Final = {"HARK_MODEL": REAL}
-# Ray starts workers at nice 15, so whatever else wants a core goes first: gateways beside them, and other programs.
-EVEN: Final = {"RAY_worker_niceness": "0"}
 MOST: Final = 3  # replicas of the real model at once
 SERVICER: Final = "hark.compute.cluster.service.add_transcriber_to_server"
 REPLICA: Final = b"ray::ServeReplica"
@@ -45,7 +43,7 @@ def cluster() -> Cluster:
         workers=1,
         slots=MOST + 1,
         paths=[HARNESS, ROOT / "src"],
-        variables={"HARK_MODELS_DIR": str(models_folder(None)), **EVEN},
+        variables={"HARK_MODELS_DIR": str(models_folder(None))},
     )
 
 

@@ -40,6 +40,7 @@ RAY = {
     "RAY_enable_metrics_collection": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+    "RAY_worker_niceness": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_prestart_worker_first_driver": "0",
 }

@@ -100,6 +100,11 @@ VARIABLES: Final = (
         "600",
         "A node works on without its head for so long. Ray's own 60 s would end all workers before a head is back.",
     ),
+    Variable(
+        "RAY_worker_niceness",
+        "0",
+        "Workers beside gateways get as much of a core as these. Ray's own 15 lets everything else go first.",
+    ),
     Variable("RAY_USAGE_STATS_ENABLED", "0", "Nothing is told to anybody."),
 )
 AUTH: Final = "RAY_AUTH_MODE"
