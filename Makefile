@@ -77,7 +77,7 @@ test-workers: dev  ## the conversations again, with engines on workers over gRPC
 test-ray: dev .clients/ray/.made  ## faults done to a Ray cluster on this machine (Linux; installs Debian's redis-server if there is none)
 	@tests/ray/need-redis
 	$(BIN)/pytest tests/ray
-	$(BIN)/pytest -n $(WORKERS) tests/auth tests/edge tests/cli -k "redis or test_nodes"
+	$(BIN)/pytest -n $(WORKERS) tests/auth tests/edge tests/cli -k "redis or nodes"
 
 $(VENV)/.browser: $(VENV)/.dev requirements/browser.txt
 	$(PIP) install --quiet --require-hashes --no-deps -r requirements/browser.txt
