@@ -1,92 +1,12 @@
 """What a session asks of workers, with streams that a test holds in its hands and a clock that it turns."""
 
-import numpy as np
 import pytest
 
+from feeds import ROTATE_S, Stage
 from hark.compute.cluster import feed as policy
 from hark.compute.cluster import wire
-from hark.compute.cluster.feed import Feed
-from hark.core.work import Hypothesis, Token, Transcribe, Transcribed, Urge, Urgency, WorkFailed
+from hark.core.work import Urge, Urgency
 from hark.errors import ModelError, OperatorError
-
-ROTATE_S = 60
-SOUND = np.zeros(160, np.float32)
-
-
-class Stream:
-    """What a feed did with it. `worker`: who greeted."""
-
-    def __init__(self, now, worker="one"):
-        self.began = self.heard_at = now
-        self.worker = worker
-        self.asked = []
-        self.urgencies = []
-        self.urged = []
-        self.closed = False
-
-    def ask(self, work):
-        assert not self.closed, "a stream that was left is asked nothing"
-        self.asked.append(work.id)
-        self.urgencies.append(work.urgency)
-
-    def urge(self, urge):
-        self.urged.append((urge.id, urge.urgency))
-
-    def close(self):
-        self.closed = True
-
-
-class Stage:
-    """A feed, the streams that it opened, and what was delivered and noted."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.streams = []
-        self.let_go = []
-        self.results = []
-        self.noted = []
-        self.greets = True
-        self.feed = Feed(
-            "ears",
-            self.deliver,
-            open_stream=self.open,
-            let_go=self.let_go.append,
-            rotate_s=ROTATE_S,
-            note=self.noted.append,
-        )
-
-    def deliver(self, result):
-        self.results.append(result)
-
-    def open(self, feed):
-        self.streams.append(Stream(self.now, "one" if self.greets else ""))
-        return self.streams[-1]
-
-    def ask(self, number, **hints):
-        self.feed.submit(Transcribe(number, "ears", SOUND, **hints), self.now)
-
-    def answer(self, number, stream=-1, text="word"):
-        stream = self.streams[stream]
-        stream.heard_at = self.now
-        self.feed.heard(wire.Heard(number, Hypothesis((Token(text),))), stream, self.now)
-
-    def lose(self, stream=-1):
-        self.feed.lost(self.streams[stream], "UNAVAILABLE: gone", self.now)
-
-    def wait(self, seconds, step_s=0.05):
-        """Let time pass, a tick at a time."""
-        until = self.now + seconds
-        while self.now + step_s <= until + 1e-9:
-            self.now += step_s
-            self.feed.tick(self.now)
-
-    @property
-    def answered(self):
-        return [result.id for result in self.results if isinstance(result, Transcribed)]
-
-    @property
-    def failed(self):
-        return {result.id: result.error for result in self.results if isinstance(result, WorkFailed)}
 
 
 @pytest.fixture
@@ -200,66 +120,6 @@ def test_our_own_delay_is_not_held_against_a_worker(stage):
     assert len(stage.streams) == 1
 
 
-def test_nobody_is_there_and_it_is_tried_ever_more_seldom(stage):
-    stage.greets = False
-    stage.ask(0)
-    gaps, last = [], 0.0
-    for _ in range(8):
-        stage.lose()
-        count = len(stage.streams)
-        while len(stage.streams) == count:
-            stage.wait(0.05)
-        gaps.append(stage.now - last)
-        last = stage.now
-    assert gaps[0] <= 0.15
-    assert max(gaps) <= policy.MOST_WAIT_S + 0.1
-    assert gaps[-1] > 10 * gaps[0]
-    assert stage.noted == ["refused"] * 8
-
-
-def test_what_is_asked_meanwhile_waits_for_the_next_attempt(stage):
-    stage.greets = False
-    stage.ask(0)
-    stage.lose()
-    stage.ask(1)
-    assert len(stage.streams) == 1
-    stage.wait(1)
-    assert stage.streams[1].asked == [0, 1]
-
-
-def test_a_request_that_stays_unanswered_is_given_up_while_a_session_still_waits(stage):
-    stage.greets = False
-    stage.ask(0)
-    while not stage.results:
-        stage.lose()
-        stage.wait(0.5)
-    assert stage.now == pytest.approx(policy.GIVEN_UP_S, abs=0.6)
-    assert "UNAVAILABLE: gone" in stage.failed[0].message
-    assert "given_up" in stage.noted
-
-
-def test_a_request_with_which_workers_die_takes_no_more_of_them_along(stage):
-    stage.ask(0)
-    for _ in range(policy.MOST_DEATHS):
-        assert not stage.results
-        stage.wait(3)
-        stage.lose()
-    assert stage.failed[0].deadly
-    streams = len(stage.streams)
-    stage.wait(10)
-    assert len(stage.streams) == streams, "and nobody else is asked it"
-
-
-def test_streams_that_were_refused_kill_nobody(stage):
-    stage.greets = False
-    stage.ask(0)
-    for _ in range(5):
-        stage.lose()
-        stage.wait(3)
-    stage.answer(0)
-    assert stage.answered == [0]
-
-
 def test_a_session_may_ask_again_from_within_the_answer(stage):
     def again(result):
         stage.results.append(result)
@@ -272,26 +132,6 @@ def test_a_session_may_ask_again_from_within_the_answer(stage):
         stage.answer(number)
     assert stage.answered == [0, 1, 2, 3]
     assert stage.streams[0].asked == [0, 1, 2, 3]
-
-
-def test_a_session_that_asks_again_when_it_is_refused_opens_one_stream(stage):
-    def again(result):
-        stage.results.append(result)
-        if isinstance(result, WorkFailed) and result.id == 0:
-            stage.ask(9)
-
-    stage.feed._deliver = again
-    stage.ask(0)
-    stage.ask(1)
-    for _ in range(policy.MOST_DEATHS - 1):
-        stage.lose()
-        stage.wait(3)
-    stage.feed._asked[1].deaths = 0
-    count = len(stage.streams)
-    stage.lose()
-    stage.wait(3)
-    assert len(stage.streams) == count + 1
-    assert stage.streams[-1].asked == [1, 9]
 
 
 def test_an_answer_settles_what_it_replaced(stage):

@@ -70,7 +70,8 @@ class LostRequestError(ModelError):
 class Feed:
     """`open_stream` gives a stream that is open from now on; `let_go` is given one that fell silent, and ends it later.
     A stream of `rotate_s` seconds is left as soon as a turn is over, one twice as old as soon as nothing is unanswered.
-    `note` is told of what happens, by name."""
+    `note` is told of what happens, by name. `chance`: a number from 0 to 1, so that sessions which lost their workers
+    together do not all come back together."""
 
     def __init__(
         self,
@@ -81,19 +82,20 @@ class Feed:
         let_go: Callable[[Stream], None],
         rotate_s: float,
         note: Callable[[str], None] = lambda what: None,
+        chance: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self.engine = engine
         self._deliver = deliver
         self._open = open_stream
         self._let_go = let_go
         self._note = note
+        self._chance = chance
         self._rotate_s = rotate_s
         self._asked: dict[int, Asked] = {}
         self._stream: Stream | None = None
         self._again_at: float | None = None  # when the next attempt is due
         self._failures = 0  # attempts in a row that came to nothing
         self._stalls = 0
-        self._why = ""  # the last of them did
 
     @property
     def unanswered(self) -> int:
@@ -105,7 +107,7 @@ class Feed:
         return not self._asked and self._stream is None
 
     def submit(self, work: Transcribe, now: float) -> None:
-        idle = not self._asked
+        idle = not self.unanswered
         if (before := self._asked.get(-1 if work.replaces is None else work.replaces)) is not None:
             before.replaced = True
         self._asked[work.id] = Asked(work, now)
@@ -144,12 +146,11 @@ class Feed:
         self._deliver(_result(answer))
         self._rotate(now, turn_over=asked.work.final)
 
-    def lost(self, stream: Stream, why: str, now: float) -> None:
+    def lost(self, stream: Stream, now: float) -> None:
         """The stream has broken."""
         if stream is not self._stream:
             return
         self._stream = None
-        self._why = why
         greeted = bool(stream.worker)
         if not self._asked:
             return
@@ -167,9 +168,7 @@ class Feed:
         """Time has passed. `blameless`: what is late may have been kept waiting by us."""
         if blameless and self._stream is not None:
             self._stream.heard_at = now
-        for asked in list(self._asked.values()):
-            if now - asked.since >= GIVEN_UP_S:
-                self._give_up(asked, now)
+        self._give_up([asked for asked in self._asked.values() if now - asked.since >= GIVEN_UP_S], now)
         self._begin_if_due(now)
         if self._stream is not None and self.unanswered and now - self._stream.heard_at >= self._patience_s():
             self._stall(now)
@@ -191,12 +190,16 @@ class Feed:
 
     def _stall(self, now: float) -> None:
         assert self._stream is not None
-        stream, self._stream = self._stream, None
         self._note("stalled")
-        self._why = "it gave no sign of life"
         self._stalls += 1
+        self._leave(self._stream, now)
+
+    def _leave(self, stream: Stream, now: float) -> None:
+        """A worker that does not answer; what else is unanswered is told to another."""
+        self._stream = None
         self._let_go(stream)
-        self._begin(now)
+        if self.unanswered:
+            self._begin(now)
 
     def _patience_s(self) -> float:
         assert self._stream is not None
@@ -205,14 +208,22 @@ class Feed:
         return min(MOST_STALL_S, GREETING_S * 2.0 ** max(0, self._stalls - GREETINGS))
 
     def _wait_s(self) -> float:
-        return min(MOST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 10))
+        longest = min(MOST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 10))
+        return longest * (1 + self._chance()) / 2
 
-    def _give_up(self, asked: Asked, now: float) -> None:
-        if not asked.replaced:
-            self._note("given_up")
-        why = self._why or "it takes too long"
-        self._fail(asked, ModelError(f"No worker of the model '{self.engine}' answered in {GIVEN_UP_S:.0f} s: {why}."))
-        self._rotate(now, turn_over=True)
+    def _give_up(self, late: list[Asked], now: float) -> None:
+        """On what nobody answered. A worker that had it for long, and lives, is left too: its model may hang, and
+        whoever asks once more must not ask that one."""
+        told = {asked.work.id for asked in late if not asked.replaced}
+        for asked in late:
+            asked.replaced = True  # by nothing: it is asked no more
+        if told and self._stream is not None and now - self._stream.began >= MOST_STALL_S:
+            self._leave(self._stream, now)
+        for asked in late:
+            if self._asked.pop(asked.work.id, None) is not None and asked.work.id in told:
+                self._note("given_up")
+                message = f"No worker of the model '{self.engine}' answered in {GIVEN_UP_S:.0f} s."
+                self._deliver(WorkFailed(asked.work.id, ModelError(message)))
 
     def _fail(self, asked: Asked, error: ModelError) -> None:
         if self._asked.pop(asked.work.id, None) is not None and not asked.replaced:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from statistics import fmean, median
 from typing import Final, TypeAlias
@@ -20,7 +21,8 @@ from prometheus_client import CollectorRegistry
 from hark.compute.cluster import wire
 from hark.compute.cluster.attempt import Attempt
 from hark.compute.cluster.channels import SHUNNED_S, Channels
-from hark.compute.cluster.feed import Feed, Stream
+from hark.compute.cluster.feed import GIVEN_UP_S, Feed, Stream
+from hark.compute.cluster.wire import ALIVE_EVERY_S
 from hark.compute.scheduler import LocalCompute
 from hark.core.work import Result, Strain, Transcribe, Urge, Work
 from hark.errors import OperatorError
@@ -149,12 +151,22 @@ class ClusterCompute:
             open_stream=lambda feed: Attempt(self._channels.pick(self._loop.time()), engine, _Ear(self, feed)),
             let_go=self._let_go,
             rotate_s=self._rotate_s,
-            note=lambda what: self._notes.happened(engine, what),
+            note=lambda what: self._happened(engine, what),
+            chance=random.random,
         )
+
+    def _happened(self, engine: str, what: str) -> None:
+        self._notes.happened(engine, what)
+        if what == "given_up":
+            self.tell(
+                f"no worker of the model '{engine}' answered a request in {GIVEN_UP_S:.0f} s; its session is told"
+            )
 
     def _let_go(self, stream: Stream) -> None:
         assert isinstance(stream, Attempt)
-        self.tell(f"worker {stream.worker or '(none has greeted)'} is silent; what it was asked is asked elsewhere")
+        lives = self._loop.time() - stream.heard_at < 2 * ALIVE_EVERY_S
+        how = "lives and does not answer" if lives else "is silent"
+        self.tell(f"worker {stream.worker or '(none has greeted)'} {how}; what it was asked is asked elsewhere")
         stream.channel.shunned_until = self._loop.time() + SHUNNED_S
         self._loop.call_later(HELD_S, stream.cut)
 
@@ -205,7 +217,7 @@ class _Ear:
         else:
             self._compute.tell(f"no worker could be had: {why}")
             attempt.channel.shunned_until = now + SHUNNED_S
-        self._feed.lost(attempt, why, now)
+        self._feed.lost(attempt, now)
 
     def strained(self, worker: str, strain: Strain | None) -> None:
         if strain is not None:
