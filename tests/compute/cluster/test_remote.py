@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from hark.compute.cluster import attempt, feed, remote
+from hark.compute.cluster import feed, remote
 from hark.compute.cluster.channels import Channels
 from hark.compute.cluster.remote import ClusterCompute
 from hark.compute.scheduler import LocalCompute
@@ -309,24 +309,40 @@ def test_what_happens_to_many_at_once_is_one_line_of_the_log():
     assert told.line("lost", 3.0) == "lost"
 
 
-def test_streams_are_spread_over_connections(monkeypatch):
-    opened = []
+def test_who_asks_when_all_streams_have_ended_is_told_and_opens_none(tmp_path, hire):
+    async def scenario(compute):
+        assert isinstance(await Session(compute).ask(0), Transcribed)
+        await compute.leave()
+        assert isinstance(await Session(compute).ask(0), WorkFailed)
+        assert compute._channels.streams == 0
+        assert not compute._channels._open
 
-    class Channel:
-        def __init__(self, address, credentials, token):
-            self.address, self.streams, self.shunned_until = address, 0, 0.0
-            opened.append(self)
+    over(hire().url, tmp_path, scenario)
 
-    monkeypatch.setattr("hark.compute.cluster.channels.Channel", Channel)
-    channels = Channels(["one:9000", "two:9000"])
-    for _ in range(150):
-        channels.pick(0.0).streams += 1
-    assert sorted(channel.address for channel in opened) == ["one:9000", "one:9000", "two:9000", "two:9000"]
-    assert {channel.streams for channel in opened} <= {37, 38}
-    for _ in range(60):
-        channels.pick(0.0).streams += 1
-    assert len(opened) == 5, "a connection carries only so many"
-    opened[0].streams, opened[0].shunned_until = 0, 5.0
-    assert channels.pick(1.0) is not opened[0]
-    assert channels.pick(6.0) is opened[0]
-    assert attempt.CLOSING_S > 0
+
+def test_a_fault_in_one_session_leaves_others_what_time_does_for_them(tmp_path, hire, monkeypatch):
+    workers = hire("scripted", count=2)
+
+    async def scenario(compute):
+        broken, session = Session(compute), Session(compute)
+        await broken.ask(0)
+        await session.ask(0)
+        monkeypatch.setattr(compute._feeds[broken.deliver]["scripted"], "tick", None)
+        workers.do(lambda: [setattr(worker, "silent", True) for worker in workers[:]])
+        asked = session.ask(1)
+        await until(lambda: workers[0].streams + workers[1].streams > 2)
+        workers.do(lambda: [setattr(worker, "silent", False) for worker in workers[:]])
+        assert isinstance(await asked, Transcribed)
+
+    over(workers.url, tmp_path, scenario)
+
+
+def test_a_frozen_worker_keeps_no_gateway_from_starting(tmp_path, hire, monkeypatch):
+    monkeypatch.setattr(remote, "START_EACH_S", 0.2)
+    workers = hire("scripted", count=2)
+    workers.do(lambda: setattr(workers[0], "silent", True))
+
+    async def scenario(compute):
+        workers.do(lambda: setattr(workers[0], "silent", False))
+
+    over(workers.url, tmp_path, scenario)

@@ -115,7 +115,8 @@ class Attempt:
                     why = told
                     break
         except asyncio.CancelledError:
-            return
+            self._end()
+            raise
         except msgspec.MsgspecError as error:
             why = f"it said what cannot be read ({error})"
         except Exception as error:  # grpc's, which names the cause

@@ -3,7 +3,8 @@
 Rule: a stream goes over the channel that has the fewest. There are several, each a connection of its own: one carries
 only so many streams as its other end allows, and a balancer that sees connections sees more than one. Which worker
 answers is chosen at the other end, by least connections (Serve's HAProxy). A channel over which a stream could not be
-had, or fell silent, is left alone for a moment.
+had, or fell silent, is left alone for a moment. Where half of the channels would do by now, the last ones get no more
+streams, and end when they carry none.
 
 Channels belong to the event loop in which they were made.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
+from math import ceil
 from typing import Any, Final
 
 import grpc
@@ -73,10 +75,25 @@ class Channels:
         """The channel for one more stream. Its `streams` are counted by who opens and closes them."""
         if len(self._open) < LEAST * len(self.addresses):
             return self._another()
-        best = min(self._open, key=lambda each: (each.shunned_until > now, each.streams))
+        best = min(self._open[: self._wanted], key=lambda each: _rank(each, now))
+        if best.shunned_until > now:
+            best = min(self._open, key=lambda each: _rank(each, now))
         if best.streams >= STREAMS_EACH and best.shunned_until <= now:
             return self._another()
         return best
+
+    @property
+    def _wanted(self) -> int:
+        """How many channels would leave each half full."""
+        return max(LEAST * len(self.addresses), ceil(2 * self.streams / STREAMS_EACH))
+
+    async def end_idle(self) -> None:
+        """Close those that are there for more streams than there are, and carry none."""
+        last = self._open[self._wanted :]
+        self._open = [channel for channel in self._open if channel not in last or channel.streams]
+        for channel in last:
+            if not channel.streams:
+                await channel.close()
 
     def _another(self) -> Channel:
         self._open.append(Channel(next(self._next), self._credentials, self._token))
@@ -90,3 +107,7 @@ class Channels:
         channels, self._open = self._open, []
         for channel in channels:
             await channel.close()
+
+
+def _rank(channel: Channel, now: float) -> tuple[bool, int]:
+    return channel.shunned_until > now, channel.streams

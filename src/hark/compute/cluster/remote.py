@@ -24,8 +24,8 @@ from hark.compute.cluster.channels import SHUNNED_S, Channels
 from hark.compute.cluster.feed import GIVEN_UP_S, Feed, Stream
 from hark.compute.cluster.wire import ALIVE_EVERY_S
 from hark.compute.scheduler import LocalCompute
-from hark.core.work import Result, Strain, Transcribe, Urge, Work
-from hark.errors import OperatorError
+from hark.core.work import Result, Strain, Transcribe, Urge, Work, WorkFailed
+from hark.errors import ModelError, OperatorError
 from hark.telemetry.cluster import Cluster as Notes
 
 log = logging.getLogger("hark.compute")
@@ -41,6 +41,7 @@ HELD_S: Final = 8.0
 # For workers to be there when a gateway starts, and for one of them to greet.
 START_S: Final = 30.0
 START_AGAIN_S: Final = 0.25
+START_EACH_S: Final = 5.0  # for one that has taken the stream: it may be frozen while others are not
 # A line of the log about streams stands there so often, with the number of those that it stands for.
 SELDOM_S: Final = 1.0
 SELDOM_KEPT: Final = 200
@@ -63,6 +64,7 @@ class ClusterCompute:
         self._told = Seldom()
         self._strains: dict[str, tuple[float, Strain]] = {}
         self._ticking: asyncio.Task[None] | None = None
+        self._left = False
         self._loop = asyncio.get_running_loop()
 
     async def start(self, *engines: str) -> None:
@@ -74,6 +76,10 @@ class ClusterCompute:
     def submit(self, work: Work, deliver: Deliver) -> None:
         if not isinstance(work, Transcribe):
             self._local.submit(work, deliver)
+            return
+        if self._left:  # nobody would close what is opened now
+            error = ModelError("This server is being stopped, and asks its workers nothing more.")
+            self._loop.call_soon(deliver, WorkFailed(work.id, error))
             return
         feeds = self._feeds.setdefault(deliver, {})
         if (feed := feeds.get(work.engine)) is None:
@@ -121,6 +127,7 @@ class ClusterCompute:
 
     async def leave(self) -> None:
         """End all streams. On the loop."""
+        self._left = True
         if self._ticking is not None:
             self._ticking.cancel()
         for deliver in list(self._feeds):
@@ -177,24 +184,31 @@ class ClusterCompute:
             now = self._loop.time()
             for deliver, feeds in list(self._feeds.items()):
                 for engine, feed in list(feeds.items()):
-                    feed.tick(now, blameless=now - due > LATE_S)
+                    try:
+                        feed.tick(now, blameless=now - due > LATE_S)
+                    except Exception:  # one session's fault; all others wait for this loop
+                        if line := self._told.line("a session's streams to workers", now):
+                            log.exception("%s", line)
                     if feed.at_rest:
-                        del feeds[engine]
+                        feeds.pop(engine, None)
                 if not feeds and self._feeds.get(deliver) is feeds:
                     del self._feeds[deliver]
             for worker in [worker for worker, (at, _) in self._strains.items() if at < now - STRAIN_S]:
                 del self._strains[worker]
+            await self._channels.end_idle()
 
     async def _find(self, engine: str) -> None:
         """Wait until a worker of this engine greets."""
         until = self._loop.time() + START_S
-        while True:
+        while not self._left:
             found = _Finding()
             attempt = Attempt(self._channels.pick(self._loop.time()), engine, found)
-            why = await found.wait(until - self._loop.time())
-            attempt.cut()
+            why = await found.wait(min(START_EACH_S, until - self._loop.time()))
             if why is None:
+                attempt.cut()
                 return
+            self._loop.call_later(HELD_S, attempt.cut)
+            attempt.channel.shunned_until = self._loop.time() + SHUNNED_S
             if self._loop.time() + START_AGAIN_S >= until:
                 raise OperatorError(_nobody(engine, self._channels.addresses, why))
             await asyncio.sleep(START_AGAIN_S)
