@@ -133,6 +133,25 @@ def test_a_few_sessions_do_not_tell_what_one_costs():
     assert sum(stage.enter() for _ in range(1_000)) == round((MOST_FINAL - 1.0) / GUESS)
 
 
+def test_a_new_gateway_counts_a_session_at_what_it_costs_workers_that_others_use_too():
+    stage = Stage()
+    stage.strain = Strain(final=0.8, callers=12, sessions=400)
+    stage.settle(4)  # 0.002 each
+    assert sum(stage.enter() for _ in range(1_000)) == 150, "and not 1, as if the four took all of it"
+
+
+def test_what_sessions_of_other_gateways_cost_is_not_free_when_our_own_leave():
+    stage = Stage()
+    stage.strain = Strain(final=1.2, late=0.5, wait_s=0.6, callers=12, sessions=400)
+    stage.settle(90)
+    for _ in range(89):
+        stage.admission.leave()
+    assert not stage.enter()
+    fullness = stage.admission.fullness()
+    assert fullness["late"] == pytest.approx(0.5 * (1 - 89 / 400) / MOST_LATE)
+    assert fullness["wait"] > 1
+
+
 def test_recordings_take_no_room_but_need_some():
     stage = Stage()
     assert all(stage.enter(live=False) for _ in range(1_000))

@@ -183,13 +183,15 @@ class Strain(Struct, frozen=True):
     """How hard the models work, by the last seconds. `late`: the share of its time that the busiest engine spent on
     transcripts for which somebody waited already when they were begun; `final`: on these and on early ones. `wait_s`:
     how long 19 of 20 of the former waited to be begun, at most; `scores_wait_s`: the same of voice scores. `callers`:
-    how many batches the engine runs at once."""
+    how many batches the engine runs at once. `sessions`: how many the former come from, if other servers' are among
+    them; 0: this server's alone."""
 
     late: float = 0.0
     final: float = 0.0
     wait_s: float = 0.0
     scores_wait_s: float = 0.0
     callers: int = 1
+    sessions: int = 0
 
 
 class Compute(Protocol):

@@ -8,7 +8,8 @@ has spoken, so new ones are counted at what the older ones cost; and what sessio
 
 Rule: sessions that are open are never touched, and the first one is always let in. With a number given, that alone
 counts. Of several gateways each measures itself: its own models' callers, and its own loop. Others that take cores from
-it show in both, as they make them late.
+it show in both, as they make them late. Where its models are elsewhere and others use them too, they say how many
+sessions they have in all: what those of others cost is not free when its own leave, nor is it what its own ones cost.
 """
 
 from __future__ import annotations
@@ -106,9 +107,9 @@ class Admission:
         self._lags.append(max(0.0, late_s))
         self._tell_lag(late_s)
         self._counts.append(self._open)
-        grown = self._open - self._count_young()
-        if grown >= ENOUGH:
-            self._each = self._strain().final / max(grown, self._mean())
+        grown, strain = self._open - self._count_young(), self._strain()
+        if max(grown, strain.sessions) >= ENOUGH:
+            self._each = strain.final / max(grown, self._mean(), strain.sessions)
 
     def fullness(self) -> dict[str, float]:
         """By limit: what there would be with one more session, over the most at which one is let in. Where one is over
@@ -117,15 +118,17 @@ class Admission:
             return {SESSIONS: (self._open + 1) / self._most}
         strain, young = self._strain(), self._count_young()
         still_here = min(1.0, self._open / max(self._mean(), 1.0))
-        final = strain.final * min(1.0, (self._open - young) / max(self._mean(), 1.0))
+        ours = min(1.0, self._mean() / strain.sessions) if strain.sessions else 1.0
+        stays = 1.0 - ours * (1.0 - still_here)
+        final = strain.final * (1.0 - ours * (1.0 - min(1.0, (self._open - young) / max(self._mean(), 1.0))))
         each = GUESS / strain.callers if self._each is None else self._each
         # How long it took belongs to those who have left, where most have.
         here = still_here >= BUSY
         late = here and len(self._lags) == LAGS
         return {
-            "late": strain.late * still_here / MOST_LATE,
+            "late": strain.late * stays / MOST_LATE,
             "final": (final + each * (young + 1)) / MOST_FINAL,
-            "wait": strain.wait_s / MOST_WAIT_S if here and strain.final > BUSY else 0.0,
+            "wait": strain.wait_s / MOST_WAIT_S if stays >= BUSY and strain.final > BUSY else 0.0,
             "voice": strain.scores_wait_s / MOST_SCORES_WAIT_S if here else 0.0,
             "loop": median(self._lags) / MOST_LAG_S if late else 0.0,
         }

@@ -117,7 +117,7 @@ def test_it_greets_with_its_name_its_model_and_its_strain():
         return hello
 
     hello = asyncio.run(run())
-    assert (hello.worker, hello.engine, hello.strain) == ("worker 7", "ears", Strain(late=0.25))
+    assert (hello.worker, hello.engine, hello.strain) == ("worker 7", "ears", Strain(late=0.25, sessions=1))
     assert hello.version
 
 

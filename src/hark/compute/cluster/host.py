@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol
 
 import msgspec
 import numpy as np
+from msgspec import structs
 
 import hark
 from hark.compute.cluster import wire
@@ -41,28 +42,34 @@ class Host:
         self._compute = compute
         self._engine = engine
         self._worker = worker
+        self._streams = 0
 
     async def session(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Answers for one stream, until its messages end."""
-        strain = self._compute.strain()
-        yield wire.encoded(wire.Hello(self._worker, self._engine, hark.__version__, strain))
-        talk = _Talk(self._compute, self._engine)
+        self._streams += 1
+        talk = _Talk(self._compute, self._engine, self._strain)
         reading = asyncio.create_task(talk.read(messages))
         try:
+            yield wire.encoded(wire.Hello(self._worker, self._engine, hark.__version__, self._strain()))
             while (answer := await talk.next()) is not None:
                 yield wire.encoded(answer)
         finally:
+            self._streams -= 1
             reading.cancel()
             talk.end()
             await asyncio.gather(reading, return_exceptions=True)
+
+    def _strain(self) -> Strain:
+        return structs.replace(self._compute.strain(), sessions=self._streams)
 
 
 class _Talk:
     """One stream."""
 
-    def __init__(self, compute: Model, engine: str) -> None:
+    def __init__(self, compute: Model, engine: str, strain: Callable[[], Strain]) -> None:
         self._compute = compute
         self._engine = engine
+        self._strain = strain
         self._utterance = _Utterance()
         self._owed: dict[int, int | None] = {}  # requests by what they replace
         self._answers: deque[wire.ToGateway] = deque()
@@ -149,7 +156,7 @@ class _Talk:
         if now - self._told_at < STRAIN_EVERY_S:
             return None
         self._told_at = now
-        return self._compute.strain()
+        return self._strain()
 
 
 class _Utterance:

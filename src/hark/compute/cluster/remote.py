@@ -108,6 +108,7 @@ class ClusterCompute:
             wait_s=median(strain.wait_s for strain in known),
             scores_wait_s=here.scores_wait_s,
             callers=sum(strain.callers for strain in known),
+            sessions=sum(strain.sessions for strain in known),
         )
 
     @property
