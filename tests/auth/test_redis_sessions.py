@@ -285,3 +285,19 @@ def test_nothing_is_kept_of_who_has_left(url, redis):
         assert redis.ask("KEYS", "hark:open:*") == []
 
     run(scenario())
+
+
+def test_a_node_that_cannot_use_what_is_there_tries_again(url, monkeypatch, caplog):
+    monkeypatch.setattr(redis_sessions, "BEAT_S", 0.02)
+    operator = RedisServer(url)
+    operator.ask("SET", "hark:schema", 2)  # a later Hark has been here
+
+    async def scenario():
+        async with kept(node(url)):
+            while "a later Hark" not in caplog.text:
+                await asyncio.sleep(0.01)
+            operator.ask("SET", "hark:schema", 1)
+            while not operator.ask("ZCARD", "hark:nodes"):
+                await asyncio.sleep(0.01)
+
+    run(scenario())

@@ -235,6 +235,25 @@ def test_nothing_is_told_to_who_is_there_now_instead_of_a_node(two, signing, cap
     assert "do not know each other" in caplog.text
 
 
+def test_who_is_there_now_leads_a_node_nowhere_else(two, signing, listener):
+    asked = []
+
+    def lead_on(connection, request):
+        asked.append(request.path)
+        answer = connection.respond(302, "")
+        answer.headers["Location"] = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        return answer
+
+    with serve_websockets(None, "127.0.0.1", 0, process_request=lead_on) as impostor:
+        threading.Thread(target=impostor.serve_forever).start()
+        session_id = homes.seal(at(impostor.socket), "sess", signing.to_sign())
+        assert missed(transcript(two[0], session_id)) == (404, "session_not_found")
+        impostor.shutdown()
+    assert asked == [neighbours.PATH]
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
 def test_a_node_that_is_not_there_or_says_nothing_is_answered_for(two, signing, listener):
     for home in (at(listener), Home(Address("127.0.0.1", free_port()))):
         call_id = homes.seal(home, "rtc", signing.to_sign())

@@ -14,6 +14,7 @@ Where it does not answer, a key with a limit opens no session, and an address co
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +26,9 @@ from msgspec import structs
 from hark.auth.limits import Refusal, Sessions, too_many, too_many_from_address
 from hark.auth.principal import Principal
 from hark.auth.redis_server import PREFIX, RedisServer
-from hark.errors import StorageError
+from hark.errors import OperatorError, StorageError
+
+log = logging.getLogger("hark.keys")
 
 LEASE_S: Final = 15
 BEAT_S: Final = 5.0
@@ -175,8 +178,10 @@ class RedisSessions:
         self._beats += 1
         try:
             self._renew()
-        except StorageError:
-            return  # the log has it; the next beat tries again
+        except OperatorError as error:
+            if not isinstance(error, StorageError):  # of which the log has heard
+                log.error("%s", error.message)
+            return  # the next beat tries again
         if self._beats % _BEATS == 0:
             self._untold.update(self._open)
         self._tell_or_wait()

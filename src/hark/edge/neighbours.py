@@ -134,7 +134,7 @@ class Node:
         try:
             key = await look_up(self._keys.to_sign)
             token = homes.token(address, key, self._clock())
-            connection = await connect(
+            connection = await _Connect(
                 url,
                 additional_headers={"authorization": f"{SCHEME} {token}"},
                 compression=None,
@@ -231,6 +231,13 @@ class _Whole:
             return None
         body, self._parts = b"".join(self._parts), []
         return msgpack.decode(body, type=dict[str, Any])
+
+
+class _Connect(connect):
+    """To this address and no other: what has it by now may be anybody's program, and leads nowhere."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class _Ended:
