@@ -41,6 +41,11 @@ class Worker:
         for compute, application in zip(self._computes, self._hosts, strict=True):
             await compute.start(application.removeprefix("hark-"))
 
+    @property
+    def waiting(self):
+        """Requests that no model has begun on."""
+        return sum(compute.waiting for compute in self._computes)
+
     def knows(self, application):
         return application in self._hosts
 

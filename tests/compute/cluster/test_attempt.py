@@ -50,6 +50,10 @@ class Channel:
     def __init__(self):
         self.streams = 0
         self.calls = []
+        self.messages = 0
+
+    def heard(self):
+        self.messages += 1
 
     def open(self, messages, engine):
         self.calls.append(Call(messages))
@@ -184,6 +188,7 @@ def test_a_stream_that_breaks_is_told_of_once_with_why():
             await asyncio.sleep(0.005)
         assert owner.losses == [(attempt, "ConnectionResetError: reset")]
         assert attempt.worker == "worker 1"
+        assert channel.messages == 1
         assert channel.streams == 0
 
     on_stage(scenario)

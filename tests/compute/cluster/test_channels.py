@@ -4,29 +4,48 @@ import asyncio
 
 import pytest
 
-from hark.compute.cluster.channels import LEAST, STREAMS_EACH, Channels
+from hark.compute.cluster.channels import (
+    LEAST,
+    MOST_SHUNNED_S,
+    MOST_SILENT,
+    SHUNNED_S,
+    STREAMS_EACH,
+    Channel,
+    Channels,
+)
 
 
-class Channel:
-    def __init__(self, address, credentials, token):
-        self.address, self.streams, self.shunned_until, self.closed = address, 0, 0.0, False
+class Connection:
+    """To nowhere."""
+
+    def __init__(self, address, options):
+        self.address = address
+        self.closed = False
+
+    def stream_stream(self, method):
+        return None
 
     async def close(self):
-        assert not self.streams
         self.closed = True
 
 
 @pytest.fixture(autouse=True)
 def opened(monkeypatch):
-    """Channels that lead nowhere, in the order in which they were opened."""
+    """The channels, in the order in which they were opened."""
     opened = []
 
-    def another(*told):
-        opened.append(Channel(*told))
-        return opened[-1]
+    class Noted(Channel):
+        def __init__(self, *told):
+            super().__init__(*told)
+            opened.append(self)
 
-    monkeypatch.setattr("hark.compute.cluster.channels.Channel", another)
+    monkeypatch.setattr("grpc.aio.insecure_channel", Connection)
+    monkeypatch.setattr("hark.compute.cluster.channels.Channel", Noted)
     return opened
+
+
+def closed(channels):
+    return [channel._channel.closed for channel in channels]
 
 
 def test_streams_are_spread_over_connections(opened):
@@ -61,7 +80,7 @@ def test_connections_that_few_streams_need_no_more_are_closed(opened):
     for channel in opened:
         channel.streams = 3
     asyncio.run(channels.end_idle())
-    assert not any(channel.closed for channel in opened), "none that carries a stream is closed"
+    assert not any(closed(opened)), "none that carries a stream is closed"
     for _ in range(20):
         picked = channels.pick(0.0)
         assert picked in opened[:LEAST]
@@ -69,8 +88,45 @@ def test_connections_that_few_streams_need_no_more_are_closed(opened):
     for channel in opened[LEAST:]:
         channel.streams = 0
     asyncio.run(channels.end_idle())
-    assert [channel.closed for channel in opened] == [False] * LEAST + [True] * 8
+    assert closed(opened) == [False] * LEAST + [True] * 8
     assert channels.streams == 26
     for _ in range(LEAST * STREAMS_EACH):
         channels.pick(0.0).streams += 1
     assert len(opened) == 11, "and more are opened when there are more again"
+
+
+def test_one_that_fails_again_and_again_is_tried_ever_more_seldom():
+    (channel,) = {Channels(["one:9000"]).pick(0.0)}
+    now, pauses = 0.0, []
+    for _ in range(7):
+        channel.shun(now)
+        channel.shun(now)  # what fell silent with it
+        pauses.append(channel.shunned_until - now)
+        now = channel.shunned_until
+    assert pauses == [SHUNNED_S * 2**step for step in range(4)] + [MOST_SHUNNED_S] * 3
+    channel.heard()
+    channel.shun(now)
+    assert channel.shunned_until == now + SHUNNED_S
+
+
+def test_a_connection_that_stays_silent_is_made_anew(opened):
+    channels = Channels(["one:9000", "two:9000"])
+    for _ in range(4):
+        channels.pick(0.0).streams += 1
+    dead, now = opened[1], 0.0
+    for _ in range(MOST_SILENT):
+        assert len(opened) == 4
+        channels.silent(dead, now)
+        now = dead.shunned_until
+    assert len(opened) == 5
+    assert opened[4].address == dead.address
+    assert opened[4].shunned_until == now, "nobody hurries there"
+    opened[4].streams = 5
+    picked = {channels.pick(now) for _ in range(3)}
+    assert dead not in picked
+    asyncio.run(channels.end_idle())
+    assert not dead._channel.closed, "what it still carries may be heard after all"
+    assert channels.streams == 9
+    dead.streams = 0
+    asyncio.run(channels.end_idle())
+    assert closed(opened) == [False, True, False, False, False]

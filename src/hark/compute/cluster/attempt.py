@@ -111,6 +111,7 @@ class Attempt:
         try:
             async for message in self._call:
                 self.heard_at = self._loop.time()
+                self.channel.heard()
                 if told := self._take(wire.answered(message)):
                     why = told
                     break

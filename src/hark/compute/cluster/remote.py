@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from hark.compute.cluster import wire
 from hark.compute.cluster.attempt import Attempt
-from hark.compute.cluster.channels import SHUNNED_S, Channels
+from hark.compute.cluster.channels import Channels
 from hark.compute.cluster.feed import GIVEN_UP_S, Feed, Stream
 from hark.compute.cluster.wire import ALIVE_EVERY_S
 from hark.compute.scheduler import LocalCompute
@@ -175,7 +175,7 @@ class ClusterCompute:
         lives = self._loop.time() - stream.heard_at < 2 * ALIVE_EVERY_S
         how = "lives and does not answer" if lives else "is silent"
         self.tell(f"worker {stream.worker or '(none has greeted)'} {how}; what it was asked is asked elsewhere")
-        stream.channel.shunned_until = self._loop.time() + SHUNNED_S
+        self._channels.silent(stream.channel, self._loop.time())
         self._loop.call_later(HELD_S, stream.cut)
 
     async def _tick(self) -> None:
@@ -209,7 +209,7 @@ class ClusterCompute:
                 attempt.cut()
                 return
             self._loop.call_later(HELD_S, attempt.cut)
-            attempt.channel.shunned_until = self._loop.time() + SHUNNED_S
+            attempt.channel.shun(self._loop.time())
             if self._loop.time() + START_AGAIN_S >= until:
                 raise OperatorError(_nobody(engine, self._channels.addresses, why))
             await asyncio.sleep(START_AGAIN_S)
@@ -231,7 +231,7 @@ class _Ear:
             self._compute.tell(f"worker {attempt.worker} is lost: {why}")
         else:
             self._compute.tell(f"no worker could be had: {why}")
-            attempt.channel.shunned_until = now + SHUNNED_S
+            attempt.channel.shun(now)
         self._feed.lost(attempt, now)
 
     def strained(self, worker: str, strain: Strain | None) -> None:
