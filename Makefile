@@ -63,9 +63,10 @@ test-faults: dev  ## faults done to real servers while real speech streams (inst
 	@tests/faults/need-faketime
 	$(BIN)/pytest tests/faults
 
-OVER_WORKERS := tests/published tests/speech tests/edge
+# OVER=tests/edge for all that are served; these are the ones in which somebody is transcribed.
+OVER ?= tests/published tests/speech $(patsubst %,tests/edge/test_%.py,transcriptions resume life call_life calls diarization recording drain journal bad_input official_answers fields_sent)
 test-workers: dev  ## the conversations again, with engines on workers over gRPC
-	$(BIN)/python tests/over_workers.py $(BIN)/pytest -n $(WORKERS) --dist worksteal $(OVER_WORKERS)
+	$(BIN)/python tests/over_workers.py $(BIN)/pytest -n $(WORKERS) --dist worksteal $(OVER)
 
 # The cluster's processes have an environment of their own, with Hark in it; what does the violence runs in .venv.
 .clients/ray/.made: requirements/ray.txt requirements/build.txt pyproject.toml | $(VENV)/.base
