@@ -10,7 +10,7 @@ from hark.compute.running import compute_of
 from hark.compute.scheduler import LocalCompute
 from hark.config import Settings
 from hark.errors import OperatorError
-from hark.models.catalog import configured, installed
+from hark.models.catalog import configured, installed, renamed
 from hark.telemetry.metrics import Metrics
 
 
@@ -44,6 +44,24 @@ def test_a_gateway_needs_no_file_and_no_package_of_its_engines(tmp_path):
     assert catalog.engine.spec.name == "whisper-tiny"
     assert catalog.find("small").engine == "moonshine-small-streaming-en"
     assert catalog.find("moonshine-tiny-en") is None, "of all others nobody knows whether a worker has them"
+
+
+def test_who_names_no_model_may_have_another_engine_of_the_workers():
+    _, catalog = made(model="scripted", transcription_model="moonshine-tiny-en", compute="ray://127.0.0.1:9")
+    assert catalog.engines() == ["scripted", "moonshine-tiny-en"]
+    _, catalog = made(model="scripted", transcription_model="whisper-tiny", compute="ray://127.0.0.1:9")
+    assert catalog.engines() == ["scripted"], "OpenAI's names stand for the default"
+
+
+def test_a_running_gateway_takes_up_names_of_further_engines(tmp_path):
+    options = {"model": "scripted", "compute": "ray://127.0.0.1:9", "models_dir": tmp_path}
+    _, catalog = made(**options, aliases="small=moonshine-small-streaming-en")
+    anew = renamed(catalog, settings(**options, aliases="fast=moonshine-tiny-en"))
+    assert anew.find("fast").engine == "moonshine-tiny-en"
+    assert anew.find("small") is None
+    assert anew.engine.spec.name == "scripted"
+    with pytest.raises(OperatorError, match=r"--aliases fast=none-such"):
+        renamed(catalog, settings(**options, aliases="fast=none-such"))
 
 
 def test_auto_is_the_same_for_gateways_and_workers():

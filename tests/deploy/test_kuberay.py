@@ -149,3 +149,5 @@ def test_gateways_are_kept_as_other_servers_are():
         assert GATEWAY[name] == other[name]
     for name in ("startupProbe", "livenessProbe", "readinessProbe", "lifecycle", "volumeMounts", "securityContext"):
         assert GATEWAY["containers"][0][name] == other["containers"][0][name]
+    told = GATEWAY["containers"][0]["env"]
+    assert all(each in told for each in other["containers"][0]["env"]), "their address for each other, too"

@@ -81,7 +81,7 @@ def configured(models: dict[str, Model], settings: Settings, folder: Path | None
     choice = None
     if not settings.engines_here:
         settings = settings.model_copy(update={"model": FALLBACK if _auto(settings) else settings.model})
-        models = elsewhere(models, [settings.model, *settings.alias_table().values()])
+        models = elsewhere(models, _named(models, settings, settings.model))
     elif _auto(settings):
         choice = chosen([_candidate(model.spec, folder) for model in models.values() if isinstance(model, EngineModel)])
     return Catalog(
@@ -113,6 +113,14 @@ def elsewhere(models: dict[str, Model], engines: Collection[str]) -> dict[str, M
     }
 
 
+def _named(models: dict[str, Model], settings: Settings, default: str) -> list[str]:
+    """The engines that these settings name: the default, those of aliases, and one that clients get who name none,
+    unless its name is OpenAI's, which the default has then."""
+    own = {name.casefold() for name in models} - {card.name.casefold() for card in OPENAI_NAMES}
+    unnamed = settings.transcription_model
+    return [default, *settings.alias_table().values(), *([unnamed] if unnamed and unnamed.casefold() in own else [])]
+
+
 def _auto(settings: Settings) -> bool:
     return settings.model.casefold() == AUTO
 
@@ -120,16 +128,20 @@ def _auto(settings: Settings) -> bool:
 def renamed(catalog: Catalog, settings: Settings) -> Catalog:
     """The same models, under the names that these settings ask for. Raises OperatorError for a name that stands for
     none, and for a model whose files are not here."""
-    folder = models_folder(settings.models_dir)
+    folder, models = models_folder(settings.models_dir), catalog.models
+    if not settings.engines_here:  # none is loaded here, so that others may be named
+        there = found_in(folder) | installed()
+        there = elsewhere(there, _named(there, settings, catalog.engine.spec.name))
+        models = under_options(there, settings.model_option_table())
     made = Catalog(
-        catalog.models,
+        models,
         catalog.engine.spec.name,
         catalog.scorer.spec.name,
         catalog.judge.spec.name if catalog.judge else NO_JUDGE,
         catalog.speakers.spec.name if catalog.speakers else NO_SPEAKERS,
         aliases=settings.alias_table(),
         unnamed=settings.transcription_model,
-        unpulled=[name for name, model in catalog.models.items() if not pulled(model.spec, folder)],
+        unpulled=[name for name, model in models.items() if not pulled(model.spec, folder)],
         choice=catalog.choice,
     )
     if absent := missing(made.files(), folder, closely=False):
