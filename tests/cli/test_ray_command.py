@@ -169,7 +169,9 @@ def test_a_replica_uses_the_cores_that_ray_gives_it(config):
         ("--replicas 0", "--replicas 0: expected N or MIN-MAX, and MODEL=N or MIN-MAX after a comma for one of"),
         ("--replicas 3-2", "--replicas 3-2: expected N or MIN-MAX"),
         ("--cpus 2,3", "--cpus 2,3: expected a number"),
-        ("--gpus some", "--gpus some: expected a number"),
+        ("--gpus some", "--gpus some: expected a share of one or a whole number"),
+        ("--gpus 1.5", "--gpus 1.5: expected a share of one or a whole number"),
+        ("--port 8001", "--port and --http-port are both 8001"),
         ("--streams 0", "--streams 0: expected N"),
         ("--cpus 2,whisper-1=3", "for one of moonshine-tiny-en; got 'whisper-1=3'"),
         ("--model gpt-5", "There are: "),
@@ -179,6 +181,13 @@ def test_what_is_meant_otherwise_is_told(printed, command, said):
     out, err = printed(f"config {command}", code=1)
     assert not out
     assert said in " ".join(err.split())
+
+
+@pytest.mark.parametrize("command", ["--port 0", "--http-port 65536", "--threads 0"])
+def test_a_number_that_cannot_be_is_told_by_its_flag(printed, command):
+    out, err = printed(f"config {command}", code=2)
+    assert not out
+    assert command.split()[0] in err
 
 
 # ---- time

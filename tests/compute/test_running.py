@@ -85,6 +85,10 @@ def test_what_a_gateway_lacks_is_told(monkeypatch):
 def test_certificates_that_cannot_be_read_are_told(tmp_path):
     with pytest.raises(OperatorError, match=r"--compute-ca .*absent\.pem cannot be read"):
         made(compute="rays://127.0.0.1:9", compute_ca=tmp_path / "absent.pem")
+    for other in ("", "port: 8001\n", "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n"):
+        (tmp_path / "other.pem").write_text(other)
+        with pytest.raises(OperatorError, match=r"--compute-ca .*other\.pem: expected certificates in PEM"):
+            made(compute="rays://127.0.0.1:9", compute_ca=tmp_path / "other.pem")
 
 
 def test_one_machine_needs_nothing_of_it(monkeypatch):

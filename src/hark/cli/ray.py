@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 from rich.console import Console
 
 from hark.compute.cluster.address import PORT
@@ -33,7 +33,9 @@ WIDTH: Final = 118
 
 ray_app = App(name="ray", help="Print what a Ray cluster is told of the workers that gateways ask for.")
 
-Auth = Annotated[Literal["token", "disabled"], Parameter(help="disabled is for a cluster on loopback alone.")]
+_PORT: Final = validators.Number(gte=1, lte=65_535)
+
+Auth = Annotated[Literal["token", "disabled"], Parameter(help="disabled is for a machine that nobody else reaches.")]
 
 
 @ray_app.command
@@ -43,7 +45,10 @@ def config(
     aliases: Annotated[str | None, Parameter(help="As gateways have it: each of its models is an application.")] = None,
     env_file: Annotated[Path | None, Parameter(help="As gateways have it.")] = None,
     models_dir: Annotated[Path | None, Parameter(help="Folder with pulled model files on the workers' nodes.")] = None,
-    threads: Annotated[int | None, Parameter(help="Cores that a replica uses. Default: its --cpus.")] = None,
+    threads: Annotated[
+        int | None,
+        Parameter(help="Cores that a replica uses. Default: its --cpus.", validator=validators.Number(gte=1)),
+    ] = None,
     replicas: Annotated[
         str, Parameter(help="Of each model: N, or MIN-MAX to follow the open streams. 1-8,MODEL=2-4: one model apart.")
     ] = "1-4",
@@ -53,10 +58,12 @@ def config(
     cpus: Annotated[str, Parameter(help="Cores of a replica, N or N,MODEL=N.")] = "2",
     gpus: Annotated[str, Parameter(help="GPUs of a replica, N or N,MODEL=N; 0.5 lets two share one.")] = "0",
     host: Annotated[str, Parameter(help="Where the ingress of each node listens.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Of its gRPC.")] = PORT,
-    http_port: Annotated[int, Parameter(help="Of its HTTP, which tells health alone.")] = HTTP_PORT,
+    port: Annotated[int, Parameter(help="Of its gRPC.", validator=_PORT)] = PORT,
+    http_port: Annotated[int, Parameter(help="Of its HTTP, which tells health alone.", validator=_PORT)] = HTTP_PORT,
 ) -> None:
     """Print Serve's configuration, for serve deploy: an application for each model that the settings name."""
+    if port == http_port:
+        raise OperatorError(f"--port and --http-port are both {port}: expected a port for gRPC and another for HTTP.")
     given: dict[str, Any] = {
         "model": model,
         "aliases": aliases,
@@ -68,7 +75,7 @@ def config(
     engines = _engines(settings)
     number = _each("--replicas", replicas, _range, engines)
     cores = _each("--cpus", cpus, _amount, engines)
-    cards = _each("--gpus", gpus, _amount, engines)
+    cards = _each("--gpus", gpus, _cards, engines)
     carried = _each("--streams", streams or "", _count, engines)
     workers = []
     for engine in engines:
@@ -128,7 +135,9 @@ def _each(option: str, text: str, read: Callable[[str], Of | None], engines: lis
     return of_all | of_one
 
 
-_FORMS: Final = {"--replicas": "N or MIN-MAX", "--streams": "N", "--cpus": "a number", "--gpus": "a number"}
+_FORMS: Final = {
+    "--replicas": "N or MIN-MAX", "--streams": "N", "--cpus": "a number", "--gpus": "a share of one or a whole number"
+}  # fmt: skip
 
 
 def _range(text: str) -> tuple[int, int] | None:
@@ -148,6 +157,12 @@ def _amount(text: str) -> float | None:
     except ValueError:
         return None
     return number if 0 <= number < 1_000 else None
+
+
+def _cards(text: str) -> float | None:
+    """Ray has no shares of more than one GPU."""
+    number = _amount(text)
+    return number if number is not None and (number <= 1 or number.is_integer()) else None
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Final, Protocol
 
 from hark.compute.cluster.address import Ingress, ingress
@@ -77,9 +78,18 @@ def _over(where: Ingress, local: LocalCompute, settings: Settings, metrics: Metr
 
 
 def _root(where: Ingress, settings: Settings) -> bytes | None:
-    """As Channels takes it. Raises OperatorError if the file cannot be read."""
+    """As Channels takes it. Raises OperatorError if the file cannot be read or holds no certificate."""
     if not where.tls:
         return None
     if settings.compute_ca is None:
         return b""
-    return read_file("--compute-ca", settings.compute_ca.expanduser()).encode()
+    path = settings.compute_ca.expanduser()
+    certificates = read_file("--compute-ca", path)
+    try:  # gRPC would say of it that a handshaker could not be made
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificates)
+    except (ssl.SSLError, ValueError) as error:
+        raise OperatorError(
+            f"--compute-ca {path}: expected certificates in PEM, each from -----BEGIN CERTIFICATE----- to its END; "
+            "the file holds none that can be read. Name that of the authority that signed the workers' certificate."
+        ) from error
+    return certificates.encode()

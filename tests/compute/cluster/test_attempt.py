@@ -178,6 +178,22 @@ def test_a_stream_that_was_given_up_sends_no_more_when_it_is_cut():
     on_stage(scenario)
 
 
+def test_a_worker_of_another_model_is_left_and_not_heard():
+    async def scenario(channel, owner):
+        attempt = Attempt(channel, "ears", owner)
+        attempt.ask(work(0, 100))
+        channel.calls[0].say(wire.Hello("worker 1", "eyes"))
+        channel.calls[0].say(wire.Heard(0, Hypothesis(())))
+        while not owner.losses:
+            await asyncio.sleep(0.005)
+        assert owner.losses == [(attempt, "worker 1 runs the model 'eyes'")]
+        assert attempt.worker == ""
+        assert owner.answers == []
+        assert channel.streams == 0
+
+    on_stage(scenario)
+
+
 def test_a_stream_that_breaks_is_told_of_once_with_why():
     async def scenario(channel, owner):
         attempt = Attempt(channel, "ears", owner)

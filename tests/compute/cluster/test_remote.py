@@ -42,14 +42,16 @@ class Gate:
 GATE = EngineModel(ModelSpec("gate", "for these tests", "MIT", own_process=False, max_batch=8), Gate)
 
 
-def over(url, tmp_path, scenario, engines=("scripted",), metrics=None, rotate_s=60.0, token=None):
+def over(url, tmp_path, scenario, engines=("scripted",), metrics=None, rotate_s=60.0, token=None, beside=None):
     async def run():
         local = LocalCompute(LOCAL, scorer="scripted-vad", judge="scripted-turns", folder=tmp_path, threads=1)
         to = Channels([url.removeprefix("ray://")], token=token)
         compute = ClusterCompute(local, to, rotate_s=rotate_s, notes=metrics.cluster if metrics else None)
         try:
             async with asyncio.timeout(PATIENCE_S):
+                other = asyncio.ensure_future(beside()) if beside else None
                 await compute.start(*engines)
+                assert other is None or other.done()
                 return await scenario(compute)
         finally:
             await compute.leave()
@@ -193,6 +195,42 @@ def test_a_worker_that_freezes_is_left_for_another(tmp_path, hire):
         workers.do(lambda: setattr(workers[0], "silent", False))
 
     over(workers.url, tmp_path, scenario)
+
+
+def test_the_log_says_of_which_model_nobody_is_there_and_when_somebody_is_again(tmp_path, hire, monkeypatch, caplog):
+    monkeypatch.setattr(remote, "OUTAGE_S", 0.0)
+    workers = hire("scripted")
+
+    async def scenario(compute):
+        workers.do(lambda: workers.away.add(workers[0]))
+        asked = Session(compute).ask(0)
+        await until(lambda: "no worker of the model 'scripted' could be had: UNAVAILABLE" in caplog.text)
+        assert "again" not in caplog.text
+        workers.do(workers.away.clear)
+        await asked
+        await Session(compute).ask(0)
+        assert caplog.text.count("workers of the model 'scripted' answer again") == 1
+
+    over(workers.url, tmp_path, scenario)
+
+
+def test_a_gateway_that_finds_nobody_says_what_it_met_and_not_that_time_was_up(tmp_path, hire, monkeypatch, caplog):
+    monkeypatch.setattr(remote, "START_S", 2.0)
+    monkeypatch.setattr(remote, "START_AGAIN_S", 0.05)
+    workers = hire("scripted")
+    workers.do(lambda: workers.away.add(workers[0]))
+
+    async def scenario(compute):
+        pytest.fail("it started")
+
+    async def falls_silent():
+        while "waiting up to 2 s for a worker of the model 'scripted': UNAVAILABLE" not in caplog.text:
+            await asyncio.sleep(0.005)
+        workers.do(lambda: (setattr(workers[0], "silent", True), workers.away.clear()))
+
+    caplog.set_level("INFO")
+    with pytest.raises(OperatorError, match="UNAVAILABLE: no replica is there"):
+        over(workers.url, tmp_path, scenario, beside=falls_silent)
 
 
 def test_streams_that_are_old_find_their_way_to_new_workers(tmp_path, hire):

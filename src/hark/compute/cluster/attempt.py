@@ -45,6 +45,7 @@ class Attempt:
     def __init__(self, channel: Channel, engine: str, owner: Owner) -> None:
         self.channel = channel
         self.worker = ""  # as it called itself; "" until it has said anything
+        self._engine = engine
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self.began = self.heard_at = self._loop.time()
@@ -131,6 +132,9 @@ class Attempt:
     def _take(self, answer: wire.ToGateway) -> str:
         """Why the stream is of no use any more, if so."""
         match answer:
+            case wire.Hello(worker, engine) if engine != self._engine:
+                # Serve's own proxy, while HAProxy knows no replica: where there is one application, it is that.
+                return f"{worker} runs the model '{engine}'"
             case wire.Hello(worker):
                 self.worker = worker
                 self._owner.strained(worker, answer.strain)

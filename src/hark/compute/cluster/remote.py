@@ -45,6 +45,8 @@ START_EACH_S: Final = 5.0  # for one that has taken the stream: it may be frozen
 # A line of the log about streams stands there so often, with the number of those that it stands for.
 SELDOM_S: Final = 1.0
 SELDOM_KEPT: Final = 200
+# Without any worker of an engine for so long, the log says when there is one again.
+OUTAGE_S: Final = 5.0
 # What a worker said of its strain counts for so long.
 STRAIN_S: Final = 10.0
 
@@ -63,6 +65,7 @@ class ClusterCompute:
         self._feeds: dict[Deliver, dict[str, Feed]] = {}  # of each session, by engine
         self._told = Seldom()
         self._strains: dict[str, tuple[float, Strain]] = {}
+        self._missed: dict[str, float] = {}  # engines of which no worker could be had, and since when
         self._ticking: asyncio.Task[None] | None = None
         self._left = False
         self._loop = asyncio.get_running_loop()
@@ -143,6 +146,17 @@ class ClusterCompute:
     def strained(self, worker: str, strain: Strain) -> None:
         self._strains[worker] = self._loop.time(), strain
 
+    def missed(self, engine: str, why: str) -> None:
+        """No worker of it could be had."""
+        self._missed.setdefault(engine, self._loop.time())
+        self.tell(f"no worker of the model '{engine}' could be had: {why}")
+
+    def met(self, engine: str) -> None:
+        """A worker of it is there."""
+        since = self._missed.pop(engine, None)
+        if since is not None and self._loop.time() - since >= OUTAGE_S:
+            log.warning("workers of the model '%s' answer again", engine)
+
     def tell(self, words: str) -> None:
         """The log, of what may happen to many sessions at once."""
         if (line := self._told.line(words, self._loop.time())) is not None:
@@ -201,13 +215,17 @@ class ClusterCompute:
     async def _find(self, engine: str) -> None:
         """Wait until a worker of this engine greets."""
         until = self._loop.time() + START_S
+        before = "nobody answered"
         while not self._left:
             found = _Finding()
             attempt = Attempt(self._channels.pick(self._loop.time()), engine, found)
-            why = await found.wait(min(START_EACH_S, until - self._loop.time()))
+            why = await found.wait(min(START_EACH_S, until - self._loop.time()), before)
             if why is None:
                 attempt.cut()
                 return
+            if why != before:
+                log.info("waiting up to %.0f s for a worker of the model '%s': %s", START_S, engine, why)
+            before = why
             self._loop.call_later(HELD_S, attempt.cut)
             attempt.channel.shun(self._loop.time())
             if self._loop.time() + START_AGAIN_S >= until:
@@ -230,11 +248,12 @@ class _Ear:
         if attempt.worker:
             self._compute.tell(f"worker {attempt.worker} is lost: {why}")
         else:
-            self._compute.tell(f"no worker could be had: {why}")
+            self._compute.missed(self._feed.engine, why)
             attempt.channel.shun(now)
         self._feed.lost(attempt, now)
 
     def strained(self, worker: str, strain: Strain | None) -> None:
+        self._compute.met(self._feed.engine)
         if strain is not None:
             self._compute.strained(worker, strain)
 
@@ -263,13 +282,13 @@ class _Finding:
     def __init__(self) -> None:
         self._found: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
-    async def wait(self, patience_s: float) -> str | None:
-        """None if a worker has greeted, else why none has."""
+    async def wait(self, patience_s: float, otherwise: str) -> str | None:
+        """None if a worker has greeted, else why none has: `otherwise`, if nothing at all was heard."""
         try:
             async with asyncio.timeout(patience_s):
                 return await self._found
         except TimeoutError:
-            return "nobody answered"
+            return otherwise
 
     def heard(self, attempt: Attempt, answer: wire.Heard | wire.Failed) -> None:
         pass
@@ -286,6 +305,7 @@ class _Finding:
 
 
 def _nobody(engine: str, addresses: tuple[str, ...], why: str) -> str:
+    why = why.rstrip(".")
     return (
         f"No worker of the model '{engine}' could be reached at {', '.join(addresses)} within {START_S:.0f} s: {why}. "
         f"See that Serve runs there with its gRPC ingress and the application '{wire.application(engine)}' "

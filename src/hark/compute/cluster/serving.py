@@ -111,7 +111,7 @@ AUTH: Final = "RAY_AUTH_MODE"
 AUTH_WHY: Final = {
     "token": "Whoever speaks to the head shows a token: RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, the same on all nodes. "
     "It says nothing of port 9000: that is HARK_COMPUTE_TOKEN's.",
-    "disabled": "For loopback alone: whoever reaches the head's ports may run any program as its user.",
+    "disabled": "Whoever reaches this machine may run any program as this user: Ray listens on all of its addresses.",
 }
 
 
