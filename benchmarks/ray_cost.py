@@ -53,6 +53,7 @@ OTHERS: Final = 20  # who talk while one session is timed
 MOST: Final = 2048
 STEP: Final = 1.3
 GATEWAYS: Final = 2
+GONE: Final = ("--resume-seconds", "0")  # who broke off a level does not come back, and shall not count in the next
 DISTURBED: Final = 0.3  # cores that programs of others took while a level was played
 Figures = dict[str, Any]
 console = Console(stderr=True, highlight=False)
@@ -168,13 +169,13 @@ async def capacity(bench: Bench) -> None:
         else:
             bench.bed.scale(replicas)
             bench.bed.wait_until_healthy()
-        two = ("--workers", str(GATEWAYS), "--compute", ray_bed.address(bench.bed))
+        two = ("--workers", str(GATEWAYS), "--compute", ray_bed.address(bench.bed), *GONE)
         async with serving(*two, environment=REAL_ENV) as running:
             rows["ray"].append(await _most(bench, running, f"{replicas} replicas", replicas, guess, ray=True))
-        async with serving("--threads", str(replicas), environment=REAL_ENV) as running:
+        async with serving("--threads", str(replicas), *GONE, environment=REAL_ENV) as running:
             found = rows["ray"][-1]["sessions"] or guess
             rows["embedded"].append(await _most(bench, running, f"{replicas} threads", replicas, found, ray=False))
-        guess = round(found * (replicas + 1) / replicas * 0.9)
+        guess = found  # and from there upwards: a level that is far too high has an aftermath
         bench.found["capacity"] = rows
 
 
