@@ -111,6 +111,6 @@ def measured(request):
     """Takes what happened and how many seconds the worst wait was. The page is written when all of it was run."""
     rows = Rows()
     yield rows
-    print("".join(f"\n{fault}: {seconds:.2f} s" for fault, seconds in rows.rows.items()))
+    print("".join(f"\n{fault}: {seconds:.2f} s, {bound} s" for fault, (seconds, bound) in rows.rows.items()))
     if rows.counts and len(rows.rows) == ALL and not request.session.testsfailed:
         rows.write(SESSIONS)

@@ -1,7 +1,7 @@
 """Thirty people talk to a gateway while its workers are killed, frozen, taken away and replaced.
 
 Rule: what each was told is what was told to somebody undisturbed, word for word. How long the worst of them waited for
-a transcript goes into the table of docs/scaling.md (measured.py).
+a transcript, and the gateway for a worker, goes into the table of docs/scaling.md (measured.py).
 """
 
 import time
@@ -15,7 +15,7 @@ from conftest import SESSIONS
 @pytest.fixture(scope="module")
 def undisturbed(gateway, clips, measured):
     """What each clip says where nothing happens, to thirty at once."""
-    with thirty(gateway, clips) as company:
+    with measured.asked(gateway) as asked, thirty(gateway, clips) as company:
         pass
     for talk in company.talks:
         assert talk.fault is None, talk.fault
@@ -23,7 +23,7 @@ def undisturbed(gateway, clips, measured):
     expected = [said(talk.events) for talk in company.talks]
     for at, words in enumerate(expected):
         assert words == expected[at % len(clips)], "one clip has one text"
-    measured("nothing happens", company.longest_wait_s())
+    measured("nothing happens", company.longest_wait_s(), asked())
     return expected
 
 
@@ -38,14 +38,15 @@ def talking(gateway, clips, undisturbed, measured, workers):
     def after(fault, company):
         company.wait()
         same_as(undisturbed, company)
-        measured(fault, company.longest_wait_s())
+        measured(fault, company.longest_wait_s(), asked())
         workers.wait_until_healthy()
 
     workers.wait_until_healthy()
-    company = thirty(gateway, clips).__enter__()
-    company.wait_for_words()
-    yield company, after
-    company.wait()
+    with measured.asked(gateway) as asked:
+        company = thirty(gateway, clips).__enter__()
+        company.wait_for_words()
+        yield company, after
+        company.wait()
 
 
 def test_a_worker_is_killed(talking, workers):

@@ -132,7 +132,7 @@ def test_the_dashboard_shows_every_metric_of_ours_that_one_looks_at():
         "hark_sessions_away", "hark_draining",
         "hark_deltas_total", "hark_model_loaded", "hark_model_load_seconds", "hark_threads", "hark_info",
         "hark_http_request_seconds",
-        "hark_http_requests_in_progress", "hark_scrape_misses_total",
+        "hark_http_requests_in_progress", "hark_scrape_misses_total", "hark_cluster_answer_seconds",
     }  # fmt: skip
 
 

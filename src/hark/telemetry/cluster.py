@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from hark.telemetry import families as f
 
 
 class Cluster:
@@ -15,6 +17,12 @@ class Cluster:
         self.unanswered = Gauge("hark_cluster_unanswered", "Requests that workers have not answered", registry=registry)
         self.workers = Gauge("hark_cluster_workers", "Workers heard of in the last ten seconds", registry=registry)
         self.events = Counter("hark_cluster_events", words, ("model", "what"), registry=registry)
+
+        words = "From a request to a worker to its answer, however often it was asked"
+        self.answers = Histogram("hark_cluster_answer_seconds", words, ("model",), buckets=f.SHORT, registry=registry)
+
+    def answered(self, model: str, seconds: float) -> None:
+        self.answers.labels(model).observe(seconds)
 
     def happened(self, model: str, what: str) -> None:
         self.events.labels(model, what).inc()

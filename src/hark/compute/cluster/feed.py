@@ -70,8 +70,8 @@ class LostRequestError(ModelError):
 class Feed:
     """`open_stream` gives a stream that is open from now on; `let_go` is given one that fell silent, and ends it later.
     A stream of `rotate_s` seconds is left as soon as a turn is over, one twice as old as soon as nothing is unanswered.
-    `note` is told of what happens, by name. `chance`: a number from 0 to 1, so that sessions which lost their workers
-    together do not all come back together."""
+    `note` is told of what happens, by name, and `waited` in how many seconds a request was answered. `chance`: a number
+    from 0 to 1, so that sessions which lost their workers together do not all come back together."""
 
     def __init__(
         self,
@@ -82,6 +82,7 @@ class Feed:
         let_go: Callable[[Stream], None],
         rotate_s: float,
         note: Callable[[str], None] = lambda what: None,
+        waited: Callable[[float], None] = lambda seconds: None,
         chance: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self.engine = engine
@@ -89,6 +90,7 @@ class Feed:
         self._open = open_stream
         self._let_go = let_go
         self._note = note
+        self._waited = waited
         self._chance = chance
         self._rotate_s = rotate_s
         self._asked: dict[int, Asked] = {}
@@ -143,6 +145,7 @@ class Feed:
         replaced = asked.work.replaces
         while replaced is not None and (older := self._asked.pop(replaced, None)) is not None:
             replaced = older.work.replaces
+        self._waited(now - asked.since)
         self._deliver(_result(answer))
         self._rotate(now, turn_over=asked.work.final)
 

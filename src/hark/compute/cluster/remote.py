@@ -174,6 +174,7 @@ class ClusterCompute:
             let_go=self._let_go,
             rotate_s=self._rotate_s,
             note=lambda what: self._happened(engine, what),
+            waited=lambda seconds: self._notes.answered(engine, seconds),
             chance=random.random,
         )
 
