@@ -150,4 +150,5 @@ def test_the_code_for_a_browser(open_page, short, transport, mode, tmp_path):
         if mode == "when you say so":
             other.button("End the turn").click()
         expect(other["#text br"]).not_to_have_count(0, timeout=30_000)
-        assert "ever tried" in other["#text"].inner_text().lower()
+        # The microphone plays from when it is opened, which may be a moment before anybody listens to its first word.
+        assert "tried" in other["#text"].inner_text().lower()
