@@ -26,7 +26,7 @@ METHOD: Final = "Session"
 APPLICATION: Final = "application"
 # … and what shows that whoever asks may.
 AUTHORIZATION: Final = "authorization"
-# A worker that owes an answer says so often that it lives; one that has not for STALL_S does not (remote.py).
+# A worker that owes an answer says so often that it lives; one that has not for STALL_S does not (feed.py).
 ALIVE_EVERY_S: Final = 0.5
 # The most audio in one message.
 CHUNK_SAMPLES: Final = SAMPLE_RATE // 2
